@@ -1,0 +1,1 @@
+"""Training: the demo model and its corpus; later adapters and classifiers."""

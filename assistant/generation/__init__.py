@@ -1,0 +1,1 @@
+"""Speech: chat models, their prompts as token ids, streaming and label scoring."""

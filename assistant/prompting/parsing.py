@@ -1,0 +1,86 @@
+"""From a reply to the part of it that is scored.
+
+A reply that cannot be read is a problem of its own kind, in words; it never becomes a
+default class (strategies.md calls that the parser's own opinion).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+ANSWER_MARKER = "Answer:"
+_MARKER = re.compile(r"(?:^|[\s*_.])answer\s*:", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+class Parsed(NamedTuple):
+    """The final answer, or None and the reason why there is none."""
+
+    final_answer: str | None
+    problem: str = ""
+
+
+class Reasoned(NamedTuple):
+    """A reply split at its answer marker; `conclusion` is None if there is no marker."""
+
+    reasoning: str
+    conclusion: str | None
+
+
+def split_reasoning(reply: str) -> Reasoned:
+    """Return what stands before and after the last `Answer:` of the reply."""
+    marks = list(_MARKER.finditer(reply))
+    if not marks:
+        return Reasoned(reply.strip(), None)
+    last = marks[-1]
+    return Reasoned(reply[: last.start()].strip(), reply[last.end() :].strip())
+
+
+def parse_label(reply: str, names: Mapping[str, str]) -> Parsed:
+    """Return the one label that the reply names.
+
+    `names` maps a name that may stand in the reply to the label it means. The reply either is
+    a name, or mentions exactly one label as a whole word; longer names are looked for first,
+    so that "not entailment" is not read as "entailment".
+    """
+    if not reply.strip():
+        return Parsed(None, "the reply is empty")
+    by_name = {name.casefold(): label for name, label in names.items()}
+    bare = reply.strip().strip(".!\"'`*()[] ").casefold()
+    if bare in by_name:
+        return Parsed(by_name[bare])
+    longest_first = sorted(by_name, key=len, reverse=True)
+    pattern = "|".join(re.escape(name) for name in longest_first)
+    found = {by_name[match] for match in re.findall(rf"(?<!\w)(?:{pattern})(?!\w)", reply.casefold())}
+    if len(found) == 1:
+        return Parsed(found.pop())
+    if found:
+        return Parsed(None, f"the reply names several labels: {', '.join(sorted(found))}")
+    return Parsed(None, f"the reply names no label ({', '.join(names)})")
+
+
+def parse_number(reply: str) -> Parsed:
+    """Return the last number of the reply in plain digits, without separators or a zero fraction."""
+    numbers = _NUMBER.findall(reply)
+    if not numbers:
+        return Parsed(None, "the reply has no number" if reply.strip() else "the reply is empty")
+    return Parsed(plain_number(numbers[-1]))
+
+
+def plain_number(text: str) -> str:
+    """Return a number as digits: `1,200.50` → `1200.5`, `7.0` → `7`."""
+    text = text.replace(",", "")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    whole = digits.lstrip("0")
+    digits = whole if whole and not whole.startswith(".") else f"0{whole}"
+    return sign + digits if digits != "0" else "0"
+
+
+def parse_text(reply: str) -> Parsed:
+    """Return the whole reply."""
+    text = reply.strip()
+    return Parsed(text) if text else Parsed(None, "the reply is empty")

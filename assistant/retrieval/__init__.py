@@ -1,0 +1,1 @@
+"""Memory: encoders, indexes on disk, selectors and the leak guard."""
