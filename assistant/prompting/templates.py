@@ -22,6 +22,9 @@ from assistant.records import Message
 # Prompts are plain text, not HTML: escaping "<" would change what the model reads.
 _ENVIRONMENT = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
 
+ChatTemplateError = jinja2.TemplateError
+"""What a model's own chat template raises when it refuses a conversation."""
+
 
 @functools.lru_cache(maxsize=512)
 def _compiled(text: str) -> jinja2.Template:
