@@ -35,7 +35,9 @@ class DemonstrationIndex:
         self.notes = notes
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
+        # Everything is opened now, so that a later rebuild cannot take it away.
         self._offsets = np.fromfile(folder / OFFSETS, dtype="<u8")
+        self._vectors = np.memmap(folder / VECTORS, dtype="<f4", mode="r", shape=(manifest.count, manifest.width))
         with (folder / ROWS).open("rb") as stream:
             self._rows = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -169,8 +171,7 @@ class DemonstrationIndex:
 
     @cached_property
     def _filled_store(self) -> FaissStore:
-        vectors = np.fromfile(self.folder / VECTORS, dtype="<f4").reshape(len(self), self.manifest.width)
-        return FaissStore(vectors.astype(np.float32, copy=False), self.manifest.metric)
+        return FaissStore(np.asarray(self._vectors, dtype=np.float32), self.manifest.metric)
 
 
 def index_names() -> tuple[str, ...]:
@@ -211,6 +212,9 @@ def _newest_whole(folder: Path) -> DemonstrationIndex:
             notes = () if path == pointed else (_fallback_note(folder, path, first),)
             return DemonstrationIndex(path, manifest, notes)
         except IndexDamaged as error:
+            if storage.current(folder) != pointed:
+                # A builder published and pruned while we were reading.
+                return _newest_whole(folder)
             first = first or error
     assert first is not None
     raise first

@@ -75,8 +75,8 @@ def new_generation(folder: Path) -> Iterator[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_stale(folder)
             draft = folder / f".tmp-{os.getpid()}"
-            draft.mkdir()
             try:
+                draft.mkdir()
                 yield draft
                 _publish(folder, draft)
             finally:
