@@ -1,0 +1,162 @@
+"""A transformers model in this process, behind the ChatModel verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from threading import Event, Lock
+from typing import Any
+
+import torch
+
+from assistant.errors import ModelError, PromptTooLong
+from assistant.generation.chat_model import StopSignal
+from assistant.generation.labels import label_scores
+from assistant.generation.rendering import PromptRenderer
+from assistant.generation.sampling import RowSampling, RowStopping
+from assistant.generation.streaming import RowReader, StepQueue, steps_of
+from assistant.records import Generation, RenderedPrompt
+from assistant.settings import SamplingSettings
+
+_LOCK_POLL_S = 0.05
+
+
+class LocalModel:
+    """A decoder-only or encoder-decoder model; one generation at a time.
+
+    `network` is the transformers model, or the PEFT model around it.
+    """
+
+    def __init__(
+        self,
+        network: Any,  # noqa: ANN401 - transformers has no common type for these
+        renderer: PromptRenderer,
+        *,
+        name: str,
+        context_tokens: int,
+        adapter: str | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.name, self.adapter, self.notes = name, adapter, notes
+        self.renderer, self.context_tokens = renderer, context_tokens
+        self.network = network.eval()
+        self.dtype = str(network.dtype).removeprefix("torch.")
+        self._lock = Lock()
+        self._is_encoder_decoder = bool(network.config.is_encoder_decoder)
+        self._shares_prompt = not getattr(network, "active_peft_config", None) or (
+            not network.active_peft_config.is_prompt_learning
+        )
+        base = network.get_base_model() if hasattr(network, "get_base_model") else network
+        self._pad_id = self._pad()
+        # What generate() is not told, it takes from here, and there the model's authors may have put a
+        # temperature, a repetition penalty or a length: only the ids are kept.
+        base.generation_config = self._config()
+        if base is not network:
+            network.generation_config = base.generation_config
+
+    def generate(
+        self, prompts: Sequence[RenderedPrompt], samplings: Sequence[SamplingSettings], stop: StopSignal
+    ) -> Iterator[tuple[Generation, ...]]:
+        """Yield all rows of one padded batch after every token.
+
+        Raises:
+            PromptTooLong: if a prompt leaves no room in the context.
+            ModelError: if the device has not enough memory.
+        """
+        assert prompts
+        limits = [self._limit(prompt, sampling) for prompt, sampling in zip(prompts, samplings, strict=True)]
+        readers = [RowReader(self.renderer.decode, self.renderer.stop_ids, limit) for limit in limits]
+
+        def work(queue: StepQueue, halt: Event) -> None:
+            while not self._lock.acquire(timeout=_LOCK_POLL_S):
+                if halt.is_set() or stop.is_set():
+                    return
+            try:
+                queue.begin()
+                if not (halt.is_set() or stop.is_set()):
+                    self._generate(prompts, samplings, limits, queue, (halt, stop))
+            finally:
+                self._lock.release()
+
+        for step in steps_of(work):
+            for reader, token in zip(readers, step.tokens, strict=True):
+                reader.read(token, step.seconds)
+            yield tuple(reader.generation for reader in readers)
+        if not all(reader.generation.finish for reader in readers):
+            for reader in readers:
+                reader.stop()
+            yield tuple(reader.generation for reader in readers)
+
+    def score_labels(self, prompt: RenderedPrompt, labels: Sequence[str]) -> tuple[float, ...]:
+        """Return the sum of the log-probabilities of each label's tokens, in nats.
+
+        Raises:
+            PromptTooLong: if the prompt with the longest label does not fit the context.
+        """
+        ids = [self.renderer.label_ids(prompt, label) for label in labels]
+        longest = 0 if self._is_encoder_decoder else max(len(label) for label in ids)
+        self._check_room(len(prompt.token_ids) + longest)
+        with self._lock:
+            return label_scores(self.network, prompt.token_ids, ids, shared=self._shares_prompt)
+
+    def _generate(
+        self,
+        prompts: Sequence[RenderedPrompt],
+        samplings: Sequence[SamplingSettings],
+        limits: Sequence[int],
+        queue: StepQueue,
+        signals: Sequence[StopSignal],
+    ) -> None:
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        width = max(len(prompt.token_ids) for prompt in prompts)
+        rows = [([self._pad_id] * (width - len(p.token_ids)), list(p.token_ids)) for p in prompts]
+        device = self.network.device
+        config = self._config()
+        config.max_new_tokens = max(limits)
+        try:
+            self.network.generate(
+                input_ids=torch.tensor([pad + ids for pad, ids in rows], device=device),
+                attention_mask=torch.tensor([[0] * len(pad) + [1] * len(ids) for pad, ids in rows], device=device),
+                generation_config=config,
+                logits_processor=LogitsProcessorList([RowSampling(samplings)]),
+                stopping_criteria=StoppingCriteriaList([RowStopping(limits, signals)]),
+                streamer=queue,
+            )
+        except torch.cuda.OutOfMemoryError:
+            raise ModelError(
+                f"The model '{self.name}' ran out of memory on {device}.",
+                "Use fewer demonstrations, compare fewer strategies, or load it in 4bit.",
+            ) from None
+
+    def _config(self) -> Any:  # noqa: ANN401
+        """Return a generation config that says everything: greedy, because RowSampling draws."""
+        from transformers import GenerationConfig
+
+        config = self.network.config
+        return GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,
+            eos_token_id=list(self.renderer.stop_ids) or None,
+            pad_token_id=self._pad_id,
+            bos_token_id=self.renderer.tokenizer.bos_token_id,
+            decoder_start_token_id=getattr(config, "decoder_start_token_id", None),
+        )
+
+    def _pad(self) -> int:
+        """Return an id to pad with; the mask hides it, so any id does where none is named."""
+        named = self.renderer.tokenizer.pad_token_id
+        return int(named if named is not None else (*self.renderer.stop_ids, 0)[0])
+
+    def _limit(self, prompt: RenderedPrompt, sampling: SamplingSettings) -> int:
+        self._check_room(len(prompt.token_ids) + (0 if self._is_encoder_decoder else 1))
+        if self._is_encoder_decoder:
+            return sampling.max_new_tokens
+        return min(sampling.max_new_tokens, self.context_tokens - len(prompt.token_ids))
+
+    def _check_room(self, tokens: int) -> None:
+        if tokens > self.context_tokens:
+            raise PromptTooLong(
+                f"The prompt needs {tokens} tokens, and the context of '{self.name}' has {self.context_tokens}.",
+                "Shorten the message or show fewer demonstrations.",
+            )
