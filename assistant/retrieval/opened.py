@@ -142,7 +142,9 @@ class DemonstrationIndex:
 
     def cosines(self, embedding: Vectors, rows: NDArray[np.int64] | list[int]) -> Vectors:
         """Return the cosine of one unit embedding (d) with each of some rows, (n)."""
-        found: Vectors = np.clip(self.units(rows) @ embedding, -1.0, 1.0)
+        # Row by row in float64, so that a row's cosine does not depend on how many others are asked for.
+        exact = np.einsum("nd,d->n", self.units(rows).astype(np.float64), embedding.astype(np.float64))
+        found: Vectors = np.clip(exact, -1.0, 1.0).astype(np.float32)
         return found
 
     def embed(self, text: str) -> Vectors:

@@ -133,7 +133,10 @@ def _publish(folder: Path, draft: Path) -> None:
     _point_to(folder, finished)
     # Readers that opened the previous generation may still need it: two are kept.
     for old in generations(folder)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+        # Renamed first: a kill halfway through must not leave half a generation.
+        doomed = folder / f".tmp-{old.name}"
+        os.rename(old, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _point_to(folder: Path, generation: Path) -> None:

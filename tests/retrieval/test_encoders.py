@@ -71,7 +71,9 @@ def test_a_long_text_is_the_token_weighted_mean_of_its_windows():
     for part in parts:
         ids = torch.tensor([part])
         with torch.inference_mode():
-            rows.append(encoder._model({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["sentence_embedding"])
+            rows.append(
+                encoder._model({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["sentence_embedding"]
+            )
     mean = sum(row[0].numpy() * len(part) for row, part in zip(rows, parts, strict=True))
     np.testing.assert_allclose(encoder.encode([text])[0], mean / np.linalg.norm(mean), atol=1e-5)
 

@@ -53,7 +53,9 @@ def test_search_equals_brute_force_by_cosine(table, rows, encoder, question):
     by_id = {row["id"]: cosine for row, cosine in zip(rows, cosines, strict=True)}
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
     np.testing.assert_allclose([hit.similarity for hit in hits], sorted(cosines, reverse=True)[:5], atol=1e-5)
-    np.testing.assert_allclose([hit.similarity for hit in hits], [by_id[hit.demonstration.id] for hit in hits], atol=1e-5)
+    np.testing.assert_allclose(
+        [hit.similarity for hit in hits], [by_id[hit.demonstration.id] for hit in hits], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -241,7 +243,9 @@ def test_a_newer_version_of_a_known_encoder_is_a_mismatch_at_opening(index):
     assert "shotwise index build" in caught.value.hint
 
 
-@pytest.mark.parametrize("change", [{"width": 8}, {"count": 31}, {"count": 0}, {"metric": "dot"}, {"files": {}}, {"schema": 2}])
+@pytest.mark.parametrize(
+    "change", [{"width": 8}, {"count": 31}, {"count": 0}, {"metric": "dot"}, {"files": {}}, {"schema": 2}]
+)
 def test_a_manifest_that_contradicts_the_files_is_refused(index, change):
     resigned(index.folder, **change)
     with pytest.raises(IndexDamaged) as caught:
