@@ -1,0 +1,217 @@
+"""Strategy + model → answer, with everything that was shown, spent and decided on the way.
+
+Chat, compare, the command line and the langchain-core views all come through here, so one
+request gives one prompt wherever it is asked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from assistant.columns import Column, Prepared
+from assistant.errors import IndexMismatch, IndexNotFound, PromptError, SettingError, UnknownName
+from assistant.generation.chat_model import ChatModel, StopSignal
+from assistant.prompting.budget import fit_to_context
+from assistant.prompting.building import build_prompt
+from assistant.prompting.strategies import Strategy, find_strategy
+from assistant.prompting.tasks import Task, load_task
+from assistant.records import Answer, Demonstration, Hit, Message, Prompt, Query, Selection
+from assistant.retrieval import storage
+from assistant.retrieval.opened import DemonstrationIndex, index_folder
+from assistant.retrieval.selectors import Pool, arrange, select
+from assistant.settings import READINGS, RetrievalSettings, SamplingSettings
+
+_EXTRACTION_TOKENS = 48
+"""Room for the second question of zero-shot chain-of-thought."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One message and how it is to be answered."""
+
+    message: str
+    strategy: str = "zero-shot"
+    task: str = "chat"
+    index: str | None = None
+    """None: the task's built-in index."""
+    history: tuple[Message, ...] = ()
+    wording: str = "default"
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    reading: str = "generate"
+    """`generate` (and parse), or `labels`: the label of highest likelihood."""
+    sample_id: str = ""
+    group: str = ""
+    pinned: tuple[str, ...] = ()
+    banned: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the reading."""
+        if self.reading not in READINGS:
+            raise UnknownName("reading", self.reading, READINGS)
+
+
+class Assistant:
+    """Answers requests with one chat model; opened indexes are kept until they are rebuilt."""
+
+    def __init__(self, model: ChatModel) -> None:
+        self.model = model
+        self._indexes: dict[str, tuple[str, DemonstrationIndex]] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self, request: Request) -> Prepared:
+        """Return the exact prompt of a request and what was chosen for it; runs no model.
+
+        Raises:
+            ShotwiseError: for unknown names, an index that does not fit, or a question too long.
+        """
+        task, strategy = load_task(request.task), find_strategy(request.strategy)
+        strategy.check_fits(task)
+        _check_reading(request, task, strategy)
+        inputs = task.inputs(request.message)
+        selection, index = self._selection(request, task, strategy, Query(inputs, request.sample_id, request.group))
+
+        def build(hits: Sequence[Hit], history: Sequence[Message]) -> Prompt:
+            shown = (
+                hits if strategy.selector == "fixed" else arrange(hits, request.retrieval.order, request.sampling.seed)
+            )
+            demonstrations = [hit.demonstration for hit in shown]
+            return build_prompt(task, strategy, inputs, demonstrations, history, request.wording)
+
+        renderer = self.model.renderer
+        fitted = fit_to_context(build, selection.hits, request.history, renderer.count, self._room(request, strategy))
+        return Prepared(
+            task=task,
+            strategy=strategy,
+            prompt=fitted.prompt,
+            rendered=renderer.render(fitted.prompt),
+            selection=Selection(fitted.hits, selection.excluded),
+            dropped=fitted.dropped,
+            index=None if index is None else index.name,
+            notes=self._notes(request, index),
+        )
+
+    def stream(self, request: Request, stop: StopSignal | None = None) -> Iterator[Answer]:
+        """Yield the answer as it grows; the last one is `done`."""
+        for (answer,) in self.compare([request], stop):
+            yield answer
+
+    def answer(self, request: Request) -> Answer:
+        """Return the finished answer."""
+        *_, last = self.stream(request)
+        return last
+
+    def compare(self, requests: Sequence[Request], stop: StopSignal | None = None) -> Iterator[tuple[Answer, ...]]:
+        """Yield the answers to all requests as they grow, in the order asked; the last are `done`.
+
+        The first calls of all run as one padded batch; further calls of strategies that need
+        several follow as a second one.
+        """
+        stop = stop or threading.Event()
+        columns = [Column(request, self.prepare(request), self.model) for request in requests]
+        yield tuple(column.answer() for column in columns)
+        while any(not column.done for column in columns):
+            for column in columns:
+                column.score_labels()
+            if any(column.calls_to_make() for column in columns):
+                yield from self._round(columns, stop)
+            for column in columns:
+                column.end_round()
+            yield tuple(column.answer() for column in columns)
+
+    def _round(self, columns: Sequence[Column], stop: StopSignal) -> Iterator[tuple[Answer, ...]]:
+        calls = [call for column in columns for call in column.calls_to_make()]
+        generations = self.model.generate([prompt for prompt, _ in calls], [sampling for _, sampling in calls], stop)
+        for snapshot in generations:
+            at = 0
+            for column in columns:
+                width = len(column.calls_to_make())
+                column.take(snapshot[at : at + width])
+                at += width
+            yield tuple(column.answer() for column in columns)
+
+    def _selection(
+        self, request: Request, task: Task, strategy: Strategy, query: Query
+    ) -> tuple[Selection, DemonstrationIndex | None]:
+        if strategy.selector == "none":
+            return Selection(), None
+        index = self._index(request, task) if strategy.needs_index else None
+        unfit: list[str] = []
+
+        def adapt(demonstration: Demonstration) -> Demonstration | str:
+            adapted = task.adapt(demonstration)
+            if isinstance(adapted, Demonstration) and strategy.reasoning == "shown" and not adapted.rationale:
+                adapted = "it has no rationale"
+            if isinstance(adapted, str):
+                unfit.append(adapted)
+            return adapted
+
+        name = strategy.selector
+        if name == "nearest" and request.retrieval.selector:
+            name = request.retrieval.selector
+        selection = select(
+            name,
+            query,
+            Pool(index, task.demonstrations, adapt),
+            request.retrieval,
+            seed=request.sampling.seed,
+            labels=task.labels,
+            banned=request.banned,
+            pinned=request.pinned,
+        )
+        if index is not None and not selection.hits and unfit:
+            raise _unfit(index, task, strategy, unfit[0])
+        return selection, index
+
+    def _index(self, request: Request, task: Task) -> DemonstrationIndex:
+        name = request.index or task.index
+        if not name:
+            raise IndexNotFound(
+                f"The task '{task.name}' has no built-in index, and '{request.strategy}' needs one.",
+                f"Build one with: shotwise index build FILE --name NAME --task {task.name}, then choose it.",
+            )
+        generation = str(storage.current(index_folder(name)))
+        with self._lock:
+            known = self._indexes.get(name)
+            if known is None or known[0] != generation:
+                known = self._indexes[name] = (generation, DemonstrationIndex.open(name))
+        return known[1]
+
+    def _room(self, request: Request, strategy: Strategy) -> int:
+        """Return how many tokens the prompt may have beside the reply."""
+        context, reply = self.model.context_tokens, request.sampling.max_new_tokens
+        if strategy.reasoning == "asked":
+            reply = 2 * reply + _EXTRACTION_TOKENS
+        # A very long allowance for the reply must not push out the question: at least half is the prompt's.
+        return max(context - reply, context // 2)
+
+    def _notes(self, request: Request, index: DemonstrationIndex | None) -> tuple[str, ...]:
+        notes = [*self.model.notes, *(index.notes if index is not None else ())]
+        if index is not None and not request.retrieval.guard.enabled:
+            notes.append("The leak guard is off.")
+        return tuple(notes)
+
+
+def _check_reading(request: Request, task: Task, strategy: Strategy) -> None:
+    if request.reading != "labels":
+        return
+    if not task.labels:
+        raise SettingError(f"The task '{task.name}' has no labels to score.", "Choose the reading 'generate'.")
+    if strategy.reasoning == "shown":
+        raise SettingError(
+            f"Scoring labels would skip the reasoning that '{strategy.name}' is about.",
+            "Choose the reading 'generate'.",
+        )
+
+
+def _unfit(index: DemonstrationIndex, task: Task, strategy: Strategy, reason: str) -> PromptError | IndexMismatch:
+    if strategy.reasoning == "shown" and reason == "it has no rationale":
+        return IndexMismatch(
+            f"The index '{index.name}' has no rationales, and '{strategy.name}' shows them.",
+            "Build it with --rationale FIELD, or choose dynamic-few-shot.",
+        )
+    return IndexMismatch(
+        f"The index '{index.name}' does not fit the task '{task.name}': {reason}.", "Choose another index or task."
+    )

@@ -1,0 +1,204 @@
+"""One column of a comparison: the calls a strategy makes, and the answer as it grows.
+
+A chat is a comparison with one column, so there is one way to run a strategy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from assistant.prompting.building import extraction_prompt, label_names, label_replies
+from assistant.prompting.parsing import split_reasoning
+from assistant.prompting.strategies import Strategy
+from assistant.prompting.tasks import Task
+from assistant.records import Answer, Call, Generation, Prompt, RenderedPrompt, Selection
+from assistant.settings import SamplingSettings
+
+if TYPE_CHECKING:
+    from assistant.answering import Request
+    from assistant.generation.chat_model import ChatModel
+
+VOTING_TEMPERATURE = 0.7
+"""Temperature of self-consistency when none is set. Source: Wang et al. 2022, section 3.1."""
+
+PlannedCall = tuple[RenderedPrompt, SamplingSettings]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The exact prompt of a request, and what was chosen, excluded and dropped for it."""
+
+    task: Task
+    strategy: Strategy
+    prompt: Prompt
+    rendered: RenderedPrompt
+    selection: Selection
+    dropped: tuple[str, ...] = ()
+    index: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Column:
+    """The state of one request while it is answered, in rounds of calls."""
+
+    def __init__(self, request: Request, prepared: Prepared, model: ChatModel) -> None:
+        self.done = False
+        self._request, self._prepared, self._model = request, prepared, model
+        self._finished: list[Call] = []
+        self._running: tuple[Generation, ...] = ()
+        self._scores: dict[str, float] | None = None
+        self._scoring_seconds = 0.0
+        self._planned = self._first_calls()
+
+    def calls_to_make(self) -> tuple[PlannedCall, ...]:
+        """Return the calls of this round; empty if the column needs none."""
+        return self._planned
+
+    def take(self, generations: Sequence[Generation]) -> None:
+        """Keep the snapshot of this round's calls."""
+        self._running = tuple(generations)
+
+    def score_labels(self) -> None:
+        """Score the labels if it is time: at once, or after reasoning that was asked for."""
+        strategy = self._prepared.strategy
+        if self.done or self._request.reading != "labels" or len(self._finished) < int(strategy.reasoning == "asked"):
+            return
+        prompt = self._prepared.rendered if not self._finished else self._extraction()
+        replies = label_replies(self._prepared.task, strategy)
+        started = time.perf_counter()
+        scores = self._model.score_labels(prompt, list(replies.values()))
+        seconds = time.perf_counter() - started
+        self._scores = dict(zip(replies, scores, strict=True))
+        best = max(self._scores, key=self._scores.__getitem__)
+        self._finished.append(Call.of(prompt, Generation(text=replies[best], seconds=seconds, finish="end")))
+        self.done = True
+
+    def end_round(self) -> None:
+        """Turn this round's generations into calls and plan the next round."""
+        if self.done:
+            return
+        self._finished += [
+            Call.of(prompt, generation)
+            for (prompt, _), generation in zip(self._planned, self._running, strict=bool(self._running))
+        ]
+        self._planned, self._running = (), ()
+        stopped = any(call.finish == "stopped" for call in self._finished)
+        self._planned = () if stopped else self._next_calls()
+        waits_for_scores = self._request.reading == "labels" and not stopped
+        self.done = not self._planned and not waits_for_scores
+
+    def answer(self) -> Answer:
+        """Return the answer as it stands."""
+        request, prepared = self._request, self._prepared
+        running = [Call.of(prompt, one) for (prompt, _), one in zip(self._planned, self._running, strict=False)]
+        calls = (*self._finished, *running)
+        answer = Answer(
+            strategy=request.strategy,
+            task=request.task,
+            model=self._model.name,
+            adapter=self._model.adapter,
+            message=request.message,
+            demonstrations=prepared.selection.hits,
+            excluded=prepared.selection.excluded,
+            dropped=prepared.dropped,
+            calls=calls or (Call.of(prepared.rendered, Generation()),),
+            label_scores=self._scores,
+            index=prepared.index,
+            seed=request.sampling.seed,
+            seconds=self._seconds(calls),
+            notes=prepared.notes,
+            done=self.done,
+        )
+        return self._read(answer, calls)
+
+    def _first_calls(self) -> tuple[PlannedCall, ...]:
+        if self._request.reading == "labels" and self._prepared.strategy.reasoning != "asked":
+            return ()
+        return ((self._prepared.rendered, self._sampling(0)),)
+
+    def _next_calls(self) -> tuple[PlannedCall, ...]:
+        strategy, made = self._prepared.strategy, len(self._finished)
+        if strategy.samples > 1 and made == 1:
+            return tuple((self._prepared.rendered, self._sampling(number)) for number in range(1, strategy.samples))
+        if strategy.reasoning == "asked" and made == 1 and self._request.reading == "generate":
+            return ((self._extraction(), self._request.sampling),)
+        return ()
+
+    def _sampling(self, number: int) -> SamplingSettings:
+        sampling = self._request.sampling
+        if self._prepared.strategy.samples == 1:
+            return sampling
+        return replace(sampling, temperature=sampling.temperature or VOTING_TEMPERATURE, seed=sampling.seed + number)
+
+    def _extraction(self) -> RenderedPrompt:
+        return self._model.renderer.render(extraction_prompt(self._prepared.prompt, self._finished[0].reply))
+
+    def _seconds(self, calls: Sequence[Call]) -> float:
+        """Return the wall time of the rounds: samples of one round run side by side."""
+        if self._prepared.strategy.samples > 1 and len(calls) > 1:
+            return calls[0].seconds + max(call.seconds for call in calls[1:])
+        return sum(call.seconds for call in calls)
+
+    def _read(self, answer: Answer, calls: Sequence[Call]) -> Answer:
+        """Return the answer with reply, reasoning, final answer or problem filled in."""
+        if not calls:
+            return answer
+        if self._scores is not None:
+            best = max(self._scores, key=self._scores.__getitem__)
+            asked = calls[0].reply if len(calls) > 1 else ""
+            return replace(answer, answer=calls[-1].reply, final_answer=best, reasoning=asked)
+        if self._prepared.strategy.samples > 1:
+            return self._vote(answer, calls)
+        return self._read_single(answer, calls)
+
+    def _read_single(self, answer: Answer, calls: Sequence[Call]) -> Answer:
+        reasoning = self._prepared.strategy.reasoning
+        if reasoning == "asked":
+            answer = replace(answer, reasoning=calls[0].reply, answer=calls[1].reply if len(calls) > 1 else "")
+        elif reasoning == "shown":
+            split = split_reasoning(calls[0].reply)
+            # Without a conclusion yet the whole reply is reasoning; without one in the end it is the answer.
+            concluded = split.conclusion if split.conclusion is not None else (calls[0].reply if self.done else "")
+            answer = replace(answer, reasoning=_without_trigger(split.reasoning), answer=concluded)
+        else:
+            answer = replace(answer, answer=calls[0].reply)
+        if not self.done:
+            return answer
+        if calls[-1].finish == "stopped":
+            return replace(answer, problem="stopped before the end")
+        parsed = self._parse(calls[-1].reply, reasoning=reasoning == "shown")
+        return replace(answer, final_answer=parsed[0], problem=parsed[1])
+
+    def _vote(self, answer: Answer, calls: Sequence[Call]) -> Answer:
+        finals = [self._parse(call.reply, reasoning=True) for call in calls if call.finish in ("end", "length")]
+        votes = Counter(final for final, _ in finals if final is not None)
+        first = split_reasoning(calls[0].reply)
+        answer = replace(
+            answer, reasoning=_without_trigger(first.reasoning), answer=first.conclusion or "", votes=dict(votes)
+        )
+        if not self.done:
+            return answer
+        if calls[-1].finish == "stopped":
+            return replace(answer, problem="stopped before the end")
+        if not votes:
+            return replace(
+                answer, answer=calls[0].reply, problem=f"none of {len(calls)} replies could be read: {finals[0][1]}"
+            )
+        # Ties go to the answer that was reached first: Counter keeps the order of insertion.
+        winner, _ = votes.most_common(1)[0]
+        return replace(answer, answer=winner, final_answer=winner)
+
+    def _parse(self, reply: str, *, reasoning: bool) -> tuple[str | None, str]:
+        task, strategy = self._prepared.task, self._prepared.strategy
+        names = label_names(task, strategy) if task.labels else None
+        return task.parse(reply, reasoning=reasoning, names=names)
+
+
+def _without_trigger(reasoning: str) -> str:
+    for opening in ("Let's think step by step:", "Let's think step by step."):
+        reasoning = reasoning.removeprefix(opening)
+    return reasoning.strip()

@@ -1,0 +1,62 @@
+"""The built-in indexes, made from the project's own data sets when they are missing or stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from assistant import paths
+from assistant.data import Fields, open_source
+from assistant.errors import IndexProblem
+from assistant.prompting.tasks import load_task
+from assistant.retrieval.building import BuildProgress, build_index
+from assistant.retrieval.opened import DemonstrationIndex
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A built-in data set: its file, its columns and the task it belongs to."""
+
+    file: str
+    fields: Fields
+    task: str
+
+
+BUILT_IN: Mapping[str, BuiltIn] = {
+    "about-shotwise": BuiltIn("about_shotwise.jsonl", Fields(("question",), "answer", id="id"), "chat"),
+    "reviews": BuiltIn("reviews.jsonl", Fields(("text",), "label", id="id"), "sentiment"),
+    "pairs": BuiltIn("pairs.jsonl", Fields(("sentence1", "sentence2"), "label", id="id"), "paraphrase"),
+    "word-problems": BuiltIn(
+        "word_problems.jsonl", Fields(("question",), "answer", "rationale", "id"), "word-problems"
+    ),
+}
+
+
+def missing_built_in() -> tuple[str, ...]:
+    """Return the names of built-in indexes that are not there, damaged, or made from older data."""
+    return tuple(name for name in BUILT_IN if not _is_current(name))
+
+
+def build_built_in(progress: Callable[[str, BuildProgress], None] | None = None) -> tuple[str, ...]:
+    """Build what is missing and return the names; doing it twice does no work twice."""
+    names = missing_built_in()
+    for name in names:
+        one = BUILT_IN[name]
+        build_index(
+            str(paths.demo() / "data" / one.file),
+            name,
+            one.fields,
+            task=one.task,
+            labels=load_task(one.task).label_values or None,
+            progress=None if progress is None else lambda state, name=name: progress(name, state),  # type: ignore[misc]
+        )
+    return names
+
+
+def _is_current(name: str) -> bool:
+    try:
+        index = DemonstrationIndex.open(name)
+    except IndexProblem:
+        return False
+    source = open_source(str(paths.demo() / "data" / BUILT_IN[name].file))
+    return index.manifest.source.get("fingerprint") == source.fingerprint
