@@ -251,6 +251,34 @@ def test_without_the_hub_one_sentence_says_so(monkeypatch):
     assert "no such file" in caught.value.hint
 
 
+def test_a_hub_data_set_is_streamed(monkeypatch):
+    import datasets
+
+    asked = []
+
+    def load_dataset(name, split, streaming):
+        asked.append((name, split, streaming))
+        return datasets.Dataset.from_list(
+            [{"text": "fine", "label": 1}, {"text": "", "label": 0}]
+        ).to_iterable_dataset()
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr("assistant.hub_tables.hub_reachable", lambda: True)
+    bad: list[BadRow] = []
+    source = open_source("someone/reviews", split="test")
+    good = list(read_demonstrations(source, TEXT_AND_LABEL, bad=bad))
+    assert asked == [("someone/reviews", "test", True)]
+    assert [(row.id, row.output) for row in good] == [("row-1", "1")]
+    assert bad == [BadRow(2, "the field 'text' is empty")]
+    assert source.columns() == ("text", "label")
+
+
+def test_a_split_of_a_file_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text(as_lines(ROWS))
+    with pytest.raises(DataError, match="no splits"):
+        open_source(str(tmp_path / "a.jsonl"), split="test")
+
+
 def test_the_fingerprint_is_of_the_content(tmp_path):
     for name, rows in (("a.jsonl", ROWS), ("b.jsonl", ROWS), ("c.jsonl", ROWS[::-1])):
         (tmp_path / name).write_text(as_lines(rows))

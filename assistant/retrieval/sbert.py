@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _TOKENISED_AT_ONCE = 256
 _BULK = 64
 """Windows from which faster kernels repay trying them."""
 _EXACT = 1e-5
+_LARGER_ON_A_GPU = 16
 
 
 class SbertEncoder:
@@ -38,6 +40,11 @@ class SbertEncoder:
         self._origin = origin
         self._windowed = bool(getattr(model.tokenizer, "is_fast", False)) and bool(model.max_seq_length)
         self.window = int(model.max_seq_length) if self._windowed else 2**31
+        if not self._windowed and math.isfinite(model.max_seq_length or math.inf):
+            raise ModelError(
+                f"The encoder '{name}' would cut long texts off: its tokenizer cannot make windows.",
+                "Use an encoder with a fast tokenizer (a tokenizer.json).",
+            )
         self._lock = threading.Lock()
         self._fast_kernels: bool | None = None
 
@@ -74,9 +81,10 @@ class SbertEncoder:
         ids, owners = self._tokenise(texts)
         lengths = [len(row) for row in ids]
         rows = np.empty((len(ids), self.width), dtype=np.float32)
-        most = EncoderSettings().batch_size
+        scale = 1 if self._model.device.type == "cpu" else _LARGER_ON_A_GPU
+        batches = windows.batches(lengths, scale * EncoderSettings().batch_size, scale * windows.TOKENS_PER_BATCH)
         with self._kernels(ids):
-            for batch in windows.batches(lengths, most):
+            for batch in batches:
                 rows[batch] = self._forward([ids[at] for at in batch])
         return windows.pooled(rows, np.asarray(lengths), np.asarray(owners), len(texts))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from assistant.retrieval.encoders import Vectors, unit_rows
 
 TOKENS_PER_BATCH = 2048
-"""Tokens, padding included, of one forward pass; more are slower on a CPU (cache)."""
+"""Tokens, padding included, of one forward pass on a CPU, where more are slower (cache)."""
 
 
 def rule(window: int) -> str:
@@ -21,12 +21,12 @@ def rule(window: int) -> str:
     )
 
 
-def batches(lengths: Sequence[int], most_rows: int) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], most_rows: int, most_tokens: int = TOKENS_PER_BATCH) -> Iterator[list[int]]:
     """Yield positions, longest first, in batches that are bounded in rows and in padded tokens."""
     batch: list[int] = []
     for position in sorted(range(len(lengths)), key=lambda at: (-lengths[at], at)):
         widest = lengths[batch[0]] if batch else lengths[position]
-        if batch and (len(batch) >= most_rows or widest * (len(batch) + 1) > TOKENS_PER_BATCH):
+        if batch and (len(batch) >= most_rows or widest * (len(batch) + 1) > most_tokens):
             yield batch
             batch = []
         batch.append(position)

@@ -141,6 +141,21 @@ def test_weights_that_are_not_safetensors_are_refused(tmp_path):
         load_encoder(str(folder))
 
 
+def test_no_code_of_a_model_folder_is_run(tmp_path):
+    import json
+    import shutil
+
+    folder, trace = tmp_path / "mine", tmp_path / "trace"
+    shutil.copytree(packaged.packaged_folder(), folder)
+    (folder / "evil.py").write_text(f"open({str(trace)!r}, 'w').close()\nclass Evil: pass\n")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"idx": 3, "name": "3", "path": "", "type": "evil.Evil"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ModelError):
+        load_encoder(str(folder))
+    assert not trace.exists()
+
+
 def test_batches_hold_every_text_once_and_stay_in_bounds():
     lengths = [int(n) for n in np.random.default_rng(0).integers(1, 257, size=500)]
     made = list(batches(lengths, 32))
