@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ _BULK = 64
 """Windows from which faster kernels repay trying them."""
 _EXACT = 1e-5
 _LARGER_ON_A_GPU = 16
+_PROBE = "A well-known Café\u0301 in ZÜRICH, it's 3.14 km²  —  日本語 👍 \ufb01n."
 
 
 class SbertEncoder:
@@ -37,6 +39,7 @@ class SbertEncoder:
         self.width = int(model.get_embedding_dimension() or 0)
         self._model = model
         self._sha256 = weights_sha256
+        self._tokenizer_sha256 = _tokenizer_hash(model)
         self._origin = origin
         self._windowed = bool(getattr(model.tokenizer, "is_fast", False)) and bool(model.max_seq_length)
         self.window = int(model.max_seq_length) if self._windowed else 2**31
@@ -65,7 +68,7 @@ class SbertEncoder:
             "model": self._origin,
             "implementation": "sentence-transformers",
             "sha256": self._sha256,
-            "tokenizer_sha256": _tokenizer_hash(self._model),
+            "tokenizer_sha256": self._tokenizer_sha256,
             "pooling": ", ".join(
                 str(mode) for mode in (getattr(module, "pooling_mode", None) for module in self._model) if mode
             ),
@@ -212,6 +215,11 @@ def _weights_hash(model: SentenceTransformer) -> str:
 
 
 def _tokenizer_hash(model: SentenceTransformer) -> str:
-    backend = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
-    text = backend.to_str() if hasattr(backend, "to_str") else repr(backend)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # Its behaviour, not its file: a tokenizer's serialised state changes with every call's options.
+    tokenizer = model.tokenizer
+    digest = hashlib.sha256()
+    if hasattr(tokenizer, "get_vocab"):
+        digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
+    encoded = tokenizer.encode(_PROBE)
+    digest.update(json.dumps(list(getattr(encoded, "ids", encoded))).encode())
+    return digest.hexdigest()

@@ -48,6 +48,18 @@ def test_the_description_names_what_an_index_must_be_searched_with(encoder):
     assert described["long_texts"].endswith(".")
 
 
+def test_the_description_does_not_change_with_use_or_with_another_loading(encoder):
+    from assistant.retrieval.sbert import load_sbert
+
+    before = encoder.describe()
+    encoder.encode(TEXTS)
+    assert encoder.describe() == before
+    if encoder.name == "default":
+        again = load_sbert("default")
+        again.encode(["one"])
+        assert again.describe() == before
+
+
 def test_an_encoder_is_loaded_once(encoder):
     assert load_encoder(encoder.name) is encoder
 
