@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 TEST_SEEDS = 1_000_000
 
-_NAMES = {
-    "train": "Ana Ben Cara Dev Ella Finn Gita Hugo Iris Jon Kofi Lena Milo Nia Oren Pia Raj Sofia Timo Uma Vera Will".split(),
-    "test": "Abel Bianca Cyrus Dalia Enzo Farah Goran Hana Idris Jutta".split(),
-}
+_TRAIN_NAMES = "Ana Ben Cara Dev Ella Finn Gita Hugo Iris Jon Kofi Lena Milo Nia Oren Pia Raj Sofia Timo Uma Vera Will"
+_TEST_NAMES = "Abel Bianca Cyrus Dalia Enzo Farah Goran Hana Idris Jutta"
+_NAMES = {"train": tuple(_TRAIN_NAMES.split()), "test": tuple(_TEST_NAMES.split())}
+_TRAIN_THINGS = "apples pens books coins marbles stickers cards eggs balls cookies stamps flowers shells"
 _THINGS = {
-    "train": "apples pens books coins marbles stickers cards eggs balls cookies stamps flowers shells".split(),
-    "test": "lemons badges ribbons candles magnets beads".split(),
+    "train": tuple(_TRAIN_THINGS.split()),
+    "test": ("lemons", "badges", "ribbons", "candles", "magnets", "beads"),
 }
 _HOLDERS = ["boxes", "bags", "baskets", "packs", "jars", "shelves"]
 
@@ -53,7 +53,7 @@ def write_story(seed: int, steps: int) -> Story:
 
 
 def _opening(rng: random.Random, name: str, thing: str, steps: int) -> tuple[list[str], list[str], int]:
-    if steps > 1 and rng.random() < 0.6 or rng.random() < 0.3:
+    if (steps > 1 and rng.random() < 0.6) or rng.random() < 0.3:
         many, each, holder = rng.randint(2, 9), rng.randint(2, 12), rng.choice(_HOLDERS)
         text = rng.choice(
             [

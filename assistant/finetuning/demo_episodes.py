@@ -202,10 +202,11 @@ class Episodes:
         return _system(words.instruction)
 
 
-_WORDS = (
-    "apple river stone lamp tiger cloud piano sugar wheel garden copper velvet north seven blue green left right up down "
-    "alpha beta gamma delta x y red gold dog cat foo bar one two three sun moon"
-).split()
+_WORD_LINE = (
+    "apple river stone lamp tiger cloud piano sugar wheel garden copper velvet north seven blue green left right up "
+    "down alpha beta gamma delta x y red gold dog cat foo bar one two three sun moon"
+)
+_WORDS = tuple(_WORD_LINE.split())
 
 
 def _system(content: str) -> Episode:

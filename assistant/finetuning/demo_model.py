@@ -31,6 +31,8 @@ class DemoSettings:
     """Size of the model and length of its training."""
 
     vocabulary: int = 4096
+    tokenizer_episodes: int = 30_000
+    """Episodes from which the tokenizer learns its vocabulary."""
     width: int = 256
     layers: int = 4
     heads: int = 4
@@ -72,7 +74,7 @@ def train_demo_model(data: Path, out: Path | None = None, settings: DemoSettings
     return out
 
 
-def episode_ids(tokenizer: Any, episode: Episode) -> Example:  # noqa: ANN401 - transformers' class
+def episode_ids(tokenizer: Any, episode: Episode) -> Example:
     """Return the ids of a conversation; what the assistant says, and its end token, is learnt."""
     text = tokenizer.apply_chat_template(list(episode), tokenize=False)
     encoded = tokenizer(tokenizer.bos_token + text, add_special_tokens=False, return_offsets_mapping=True)
@@ -99,12 +101,13 @@ def _reply_ranges(text: str, episode: Episode) -> list[tuple[int, int]]:
 def _tokenizer_texts(sources: Sources, settings: DemoSettings) -> Iterator[str]:
     rng = random.Random(settings.seed)
     episodes = Episodes(sources, settings.seed)
-    for number in range(30_000):
-        yield from (message["content"] for message in episodes.draw(number / 30_000))
+    count = settings.tokenizer_episodes
+    for number in range(count):
+        yield from (message["content"] for message in episodes.draw(number / count))
     yield from pieces(rng.sample(sources.prose, min(8_000, len(sources.prose))), 150, rng)
 
 
-def make_batches(tokenizer: Any, sources: Sources, settings: DemoSettings) -> list[dict[str, np.ndarray]]:  # noqa: ANN401
+def make_batches(tokenizer: Any, sources: Sources, settings: DemoSettings) -> list[dict[str, np.ndarray]]:
     """Return padded batches in training order: `input_ids`, `attention_mask`, `labels`, each (b, T)."""
     rng = random.Random(settings.seed + 1)
     episodes = Episodes(sources, settings.seed + 1)
@@ -129,7 +132,7 @@ def make_batches(tokenizer: Any, sources: Sources, settings: DemoSettings) -> li
 
 
 def _next_example(
-    tokenizer: Any,  # noqa: ANN401 - transformers' class
+    tokenizer: Any,
     episodes: Episodes,
     stretches: Iterator[str],
     rng: random.Random,
@@ -169,7 +172,7 @@ def _padded(bucket: Sequence[Example], pad: int) -> dict[str, np.ndarray]:
     return {"input_ids": ids, "attention_mask": attention, "labels": labels}
 
 
-def _trainer(tokenizer: Any, batches: list[dict[str, np.ndarray]], settings: DemoSettings, work: Path) -> Any:  # noqa: ANN401
+def _trainer(tokenizer: Any, batches: list[dict[str, np.ndarray]], settings: DemoSettings, work: Path) -> Any:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments, set_seed
 
@@ -215,7 +218,7 @@ def _trainer(tokenizer: Any, batches: list[dict[str, np.ndarray]], settings: Dem
     return _learnt_only_trainer()(LlamaForCausalLM(config), arguments, train_dataset=batches, data_collator=collate)
 
 
-def _learnt_only_trainer() -> Any:  # noqa: ANN401 - transformers' class
+def _learnt_only_trainer() -> Any:
     import torch
     from transformers import Trainer
 
@@ -231,7 +234,7 @@ def _learnt_only_trainer() -> Any:  # noqa: ANN401 - transformers' class
             model: Any,
             inputs: dict[str, torch.Tensor],
             return_outputs: bool = False,
-            **_: object,  # noqa: ANN401
+            **_: object,
         ) -> torch.Tensor:
             labels = inputs["labels"][:, 1:]
             learnt = labels != -100
@@ -244,8 +247,8 @@ def _learnt_only_trainer() -> Any:  # noqa: ANN401 - transformers' class
 
 
 def _export(
-    trainer: Any,  # noqa: ANN401 - transformers' class
-    tokenizer: Any,  # noqa: ANN401 - transformers' class
+    trainer: Any,
+    tokenizer: Any,
     out: Path,
     settings: DemoSettings,
     sources: Sources,

@@ -85,22 +85,22 @@ def read_sources(folder: Path) -> Sources:
             "assistant/demo/README.md says where each public set is found and how its rows look.",
         )
     held_out = _held_out_keys(folder)
-    labelled = [_reviews(folder), _questions(folder)]
-    spoken_rows = [list(_exchanges(folder)), list(_instructions(folder))]
-    reviews, questions = [tuple(row for row in rows if text_key(row.text) not in held_out) for rows in labelled]
-    exchanges, instructions = [
-        tuple(pair for pair in pairs if text_key(pair[0]) not in held_out) for pairs in spoken_rows
+    reviews, questions = _reviews(folder), _questions(folder)
+    exchanges, instructions = list(_exchanges(folder)), list(_instructions(folder))
+    used_rows = [tuple(row for row in rows if text_key(row.text) not in held_out) for rows in (reviews, questions)]
+    used_pairs = [
+        tuple(pair for pair in pairs if text_key(pair[0]) not in held_out) for pairs in (exchanges, instructions)
     ]
-    found = sum(map(len, labelled + spoken_rows))
+    found = len(reviews) + len(questions) + len(exchanges) + len(instructions)
     return Sources(
-        reviews=reviews,
-        questions=questions,
-        exchanges=exchanges,
-        instructions=instructions,
+        reviews=used_rows[0],
+        questions=used_rows[1],
+        exchanges=used_pairs[0],
+        instructions=used_pairs[1],
         prose=tuple(_prose(folder)),
         talk=tomllib.loads((Path(__file__).parent / "small_talk.toml").read_text(encoding="utf-8")),
         held_out=held_out,
-        left_out=found - len(reviews) - len(questions) - len(exchanges) - len(instructions),
+        left_out=found - sum(map(len, used_rows)) - sum(map(len, used_pairs)),
     )
 
 
@@ -158,7 +158,7 @@ def _prose(folder: Path) -> Iterator[str]:
         yield re.sub(r"(<br\s*/?>\s*)+", "\n", row["text"])
     for name in ("openstax", "standardebooks", "african_storybook"):
         for row in read_rows(folder / f"text_corpus/{name}.jsonl.gz"):
-            if name != "african_storybook" or row["licence"].startswith(_OPEN_LICENCE) and "NC" not in row["licence"]:
+            if name != "african_storybook" or (row["licence"].startswith(_OPEN_LICENCE) and "NC" not in row["licence"]):
                 yield row["text"]
 
 

@@ -15,7 +15,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int, context_tokens: int) -> Any:  # noqa: ANN401 - transformers' class
+def train_tokenizer(texts: Iterable[str], vocabulary: int, context_tokens: int) -> Any:
     """Return a fast tokenizer trained on the texts, with the chat template set."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -48,6 +48,6 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context_tokens: int) 
     return fast
 
 
-def save_tokenizer(tokenizer: Any, folder: Path) -> None:  # noqa: ANN401 - transformers' class
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the tokenizer's files into the folder."""
     tokenizer.save_pretrained(folder)
