@@ -11,6 +11,7 @@ import json
 import math
 import re
 import struct
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,13 +195,14 @@ def _weights_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tuple[Any, tuple[str, ...]]:  # noqa: ANN401
+def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tuple[Any, tuple[str, ...]]:
     """Return the PEFT model around `network`, and notes for the user.
 
     Raises:
         AdapterError: if a tensor of the file has no place, another shape, or one is missing.
     """
     import peft
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     task = "SEQ_2_SEQ_LM" if encoder_decoder else "CAUSAL_LM"
@@ -208,7 +210,10 @@ def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tu
         raise AdapterError(f"The adapter is for {adapter.config['task_type']}, not for {task}.")
     config = _peft_config(adapter, task)
     try:
-        model = peft.MODEL_TYPE_TO_PEFT_MODEL_MAPPING[task](network, config)
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers for a name that 5.23 has deprecated; no user can act on that.
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+            model = peft.MODEL_TYPE_TO_PEFT_MODEL_MAPPING[task](network, config)
     except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         raise AdapterError(f"The adapter '{adapter.path.name}' does not fit the model: {error}.") from None
     expected = {
@@ -216,12 +221,15 @@ def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tu
         for name, tensor in peft.get_peft_model_state_dict(model, save_embedding_layers=False).items()
     }
     _check_tensors(adapter, expected, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
-    tensors = load_file(adapter.path / WEIGHTS_FILE)
+    try:
+        tensors = load_file(adapter.path / WEIGHTS_FILE)
+    except SafetensorError as error:
+        raise AdapterError(f"{WEIGHTS_FILE} of the adapter '{adapter.path.name}' is damaged: {error}.") from None
     peft.set_peft_model_state_dict(model, tensors)
     return model, _notes(adapter, tensors)
 
 
-def _peft_config(adapter: AdapterFolder, task: str) -> Any:  # noqa: ANN401
+def _peft_config(adapter: AdapterFolder, task: str) -> Any:
     """Return peft's config object from the checked values, for inference."""
     import dataclasses
 

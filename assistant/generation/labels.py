@@ -14,7 +14,7 @@ import torch
 Ids = Sequence[int]
 
 
-def label_scores(model: Any, prompt: Ids, labels: Sequence[Ids], *, shared: bool = True) -> tuple[float, ...]:  # noqa: ANN401
+def label_scores(model: Any, prompt: Ids, labels: Sequence[Ids], *, shared: bool = True) -> tuple[float, ...]:
     """Return the sum of log P(token | prompt, tokens before) over each label's tokens, in nats.
 
     With `shared`, the prompt is read once and its cache is used by all labels.
@@ -30,7 +30,7 @@ def label_scores(model: Any, prompt: Ids, labels: Sequence[Ids], *, shared: bool
         return _summed(logits, labels)
 
 
-def _summed(logits: Any, labels: Sequence[Ids]) -> tuple[float, ...]:  # noqa: ANN401
+def _summed(logits: Any, labels: Sequence[Ids]) -> tuple[float, ...]:
     """Return per label the summed log-probability; `logits` are (labels, T, vocabulary)."""
     targets = _padded(labels, logits.device)
     chosen = logits.float().log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).double()
@@ -39,13 +39,13 @@ def _summed(logits: Any, labels: Sequence[Ids]) -> tuple[float, ...]:  # noqa: A
     return tuple((chosen * counted).sum(-1).tolist())
 
 
-def _padded(rows: Sequence[Ids], device: Any) -> Any:  # noqa: ANN401
+def _padded(rows: Sequence[Ids], device: Any) -> Any:
     """Return the rows as one tensor, zeros at their right."""
     width = max(len(row) for row in rows)
     return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
 
 
-def _cached_logits(model: Any, prompt: Ids, labels: Sequence[Ids]) -> Any:  # noqa: ANN401
+def _cached_logits(model: Any, prompt: Ids, labels: Sequence[Ids]) -> Any:
     """Return (labels, T, vocabulary) from one pass over the prompt and one over the labels.
 
     The prompt has no padding and the labels have it at their right, where causal attention
@@ -68,12 +68,12 @@ def _cached_logits(model: Any, prompt: Ids, labels: Sequence[Ids]) -> Any:  # no
     return torch.cat([first, rest], dim=1)
 
 
-def _last_only(model: Any) -> dict[str, int]:  # noqa: ANN401
+def _last_only(model: Any) -> dict[str, int]:
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     return {"logits_to_keep": 1} if base._supports_logits_to_keep() else {}
 
 
-def _full_row_logits(model: Any, prompt: Ids, labels: Sequence[Ids]) -> Any:  # noqa: ANN401
+def _full_row_logits(model: Any, prompt: Ids, labels: Sequence[Ids]) -> Any:
     """Return (labels, T, vocabulary) from a whole row per label."""
     rows = [[*prompt, *label] for label in labels]
     mask = _padded([[1] * len(row) for row in rows], model.device)
@@ -83,7 +83,7 @@ def _full_row_logits(model: Any, prompt: Ids, labels: Sequence[Ids]) -> Any:  # 
     return logits[:, -width - 1 : -1]
 
 
-def _decoder_logits(model: Any, prompt: Ids, labels: Sequence[Ids], *, shared: bool) -> Any:  # noqa: ANN401
+def _decoder_logits(model: Any, prompt: Ids, labels: Sequence[Ids], *, shared: bool) -> Any:
     """Return (labels, T, vocabulary) of an encoder-decoder; the encoder runs once if `shared`."""
     start = model.config.decoder_start_token_id
     fed = _padded([[start, *label[:-1]] for label in labels], model.device)

@@ -50,7 +50,7 @@ def plain_template(*, encoder_decoder: bool) -> str:
 class ChatLayout:
     """A tokenizer's chat template, or ours if it has none, and what is known about it."""
 
-    def __init__(self, tokenizer: Any, *, encoder_decoder: bool) -> None:  # noqa: ANN401 - any tokenizer
+    def __init__(self, tokenizer: Any, *, encoder_decoder: bool) -> None:
         self._tokenizer = tokenizer
         self.is_encoder_decoder = encoder_decoder
         own = tokenizer.get_chat_template() if tokenizer.chat_template else None

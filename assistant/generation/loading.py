@@ -12,6 +12,7 @@ from assistant import paths
 from assistant.errors import MissingDependency, ModelError
 from assistant.generation.adapters import attach, check_adapter, check_base, find_adapter
 from assistant.generation.chat_model import ChatModel, ScriptedModel
+from assistant.generation.prompt_only import PromptOnlyModel
 from assistant.generation.rendering import PromptRenderer
 from assistant.settings import ModelSettings
 
@@ -43,6 +44,25 @@ def load_renderer(model: str) -> PromptRenderer:
     source = _find(model)
     config = _config(source)
     return _renderer(source, encoder_decoder=_is_encoder_decoder(source, config))
+
+
+def load_prompt_model(settings: ModelSettings) -> ChatModel:
+    """Return a stand-in that renders prompts as the model would, without its weights.
+
+    Raises:
+        ModelError: as `load_chat_model` does.
+    """
+    if settings.model == SCRIPTED:
+        return ScriptedModel()
+    source = _find(settings.model)
+    config = _config(source)
+    renderer = _renderer(source, encoder_decoder=_is_encoder_decoder(source, config))
+    context, name = _context(config, renderer), None
+    if settings.adapter:
+        adapter = check_adapter(find_adapter(settings.adapter))
+        check_base(adapter, source.name, source.folder)
+        context, name = context - int(adapter.config.get("num_virtual_tokens") or 0), adapter.path.resolve().name
+    return PromptOnlyModel(renderer, name=source.name, context_tokens=context, adapter=name)
 
 
 def load_chat_model(settings: ModelSettings) -> ChatModel:
@@ -115,7 +135,7 @@ def _unusable(source: _Source, error: Exception) -> ModelError:
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError)
 
 
-def _config(source: _Source) -> Any:  # noqa: ANN401
+def _config(source: _Source) -> Any:
     from transformers import AutoConfig
 
     try:
@@ -124,7 +144,7 @@ def _config(source: _Source) -> Any:  # noqa: ANN401
         raise _unusable(source, error) from None
 
 
-def _is_encoder_decoder(source: _Source, config: Any) -> bool:  # noqa: ANN401
+def _is_encoder_decoder(source: _Source, config: Any) -> bool:
     """Return which of the two kinds it is.
 
     Raises:
@@ -159,7 +179,7 @@ def _renderer(source: _Source, *, encoder_decoder: bool) -> PromptRenderer:
 
 def _network(
     source: _Source,
-    config: Any,  # noqa: ANN401
+    config: Any,
     settings: ModelSettings,
     *,
     encoder_decoder: bool,
@@ -223,7 +243,7 @@ def _device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _dtype(wanted: str, device: str, config: Any, auto: Any) -> tuple[Any, tuple[str, ...]]:  # noqa: ANN401
+def _dtype(wanted: str, device: str, config: Any, auto: Any) -> tuple[Any, tuple[str, ...]]:
     """Return the number format, and a note where it costs exactness."""
     import torch
 
@@ -247,7 +267,7 @@ def _available_bytes() -> float:
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), float("inf"))
 
 
-def _quantisation(load_in: str, dtype: Any) -> Any:  # noqa: ANN401
+def _quantisation(load_in: str, dtype: Any) -> Any:
     import importlib.util
 
     from transformers import BitsAndBytesConfig
@@ -259,7 +279,7 @@ def _quantisation(load_in: str, dtype: Any) -> Any:  # noqa: ANN401
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def _context(config: Any, renderer: PromptRenderer) -> int:  # noqa: ANN401
+def _context(config: Any, renderer: PromptRenderer) -> int:
     """Return the model's own limit, else the tokenizer's, else a small one."""
     text = config.get_text_config(decoder=True)
     named = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)

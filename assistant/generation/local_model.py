@@ -28,7 +28,7 @@ class LocalModel:
 
     def __init__(
         self,
-        network: Any,  # noqa: ANN401 - transformers has no common type for these
+        network: Any,
         renderer: PromptRenderer,
         *,
         name: str,
@@ -42,16 +42,16 @@ class LocalModel:
         self.dtype = str(network.dtype).removeprefix("torch.")
         self._lock = Lock()
         self._is_encoder_decoder = bool(network.config.is_encoder_decoder)
-        self._shares_prompt = not getattr(network, "active_peft_config", None) or (
-            not network.active_peft_config.is_prompt_learning
-        )
-        base = network.get_base_model() if hasattr(network, "get_base_model") else network
+        peft_config = getattr(network, "active_peft_config", None)
+        self._shares_prompt = peft_config is None or not peft_config.is_prompt_learning
+        # Soft prompts are put in front here: peft 0.21 drops the position ids of a padded batch, so that a
+        # shorter row would answer differently beside a longer one.
+        self._soft_prompt = getattr(peft_config, "peft_type", None) in ("PROMPT_TUNING", "P_TUNING")
         self._pad_id = self._pad()
         # What generate() is not told, it takes from here, and there the model's authors may have put a
         # temperature, a repetition penalty or a length: only the ids are kept.
-        base.generation_config = self._config()
-        if base is not network:
-            network.generation_config = base.generation_config
+        self._base = network.get_base_model() if hasattr(network, "get_base_model") else network
+        self._base.generation_config = network.generation_config = self._config()
 
     def generate(
         self, prompts: Sequence[RenderedPrompt], samplings: Sequence[SamplingSettings], stop: StopSignal
@@ -108,15 +108,12 @@ class LocalModel:
     ) -> None:
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
-        width = max(len(prompt.token_ids) for prompt in prompts)
-        rows = [([self._pad_id] * (width - len(p.token_ids)), list(p.token_ids)) for p in prompts]
-        device = self.network.device
         config = self._config()
         config.max_new_tokens = max(limits)
         try:
-            self.network.generate(
-                input_ids=torch.tensor([pad + ids for pad, ids in rows], device=device),
-                attention_mask=torch.tensor([[0] * len(pad) + [1] * len(ids) for pad, ids in rows], device=device),
+            network = self._base if self._soft_prompt else self.network
+            network.generate(
+                **self._batch([prompt.token_ids for prompt in prompts]),
                 generation_config=config,
                 logits_processor=LogitsProcessorList([RowSampling(samplings)]),
                 stopping_criteria=StoppingCriteriaList([RowStopping(limits, signals)]),
@@ -124,11 +121,27 @@ class LocalModel:
             )
         except torch.cuda.OutOfMemoryError:
             raise ModelError(
-                f"The model '{self.name}' ran out of memory on {device}.",
+                f"The model '{self.name}' ran out of memory.",
                 "Use fewer demonstrations, compare fewer strategies, or load it in 4bit.",
             ) from None
 
-    def _config(self) -> Any:  # noqa: ANN401
+    def _batch(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
+        """Return ids (or embeddings, under a soft prompt) and mask, padded at the left."""
+        width, device = max(len(row) for row in rows), self.network.device
+        ids = torch.tensor([[self._pad_id] * (width - len(row)) + list(row) for row in rows], device=device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
+        if not self._soft_prompt:
+            return {"input_ids": ids, "attention_mask": mask}
+        with torch.no_grad():
+            embedded = self.network.word_embeddings(ids)
+            virtual = self.network.get_prompt(batch_size=len(rows)).to(embedded)
+        virtual = virtual[:, : self.network.active_peft_config.num_virtual_tokens]
+        return {
+            "inputs_embeds": torch.cat([virtual, embedded], dim=1),
+            "attention_mask": torch.cat([mask.new_ones(virtual.shape[:2]), mask], dim=1),
+        }
+
+    def _config(self) -> Any:
         """Return a generation config that says everything: greedy, because RowSampling draws."""
         from transformers import GenerationConfig
 

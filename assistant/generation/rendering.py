@@ -25,7 +25,7 @@ class PromptRenderer:
     stores so that an adapter is only served under the template it was trained with.
     """
 
-    def __init__(self, tokenizer: Any, *, encoder_decoder: bool = False, eos_ids: Sequence[int] = ()) -> None:  # noqa: ANN401
+    def __init__(self, tokenizer: Any, *, encoder_decoder: bool = False, eos_ids: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
         self.layout = ChatLayout(tokenizer, encoder_decoder=encoder_decoder)
         self.template_hash = hashlib.sha256(self.layout.template.encode("utf-8")).hexdigest()
@@ -126,7 +126,7 @@ class PromptRenderer:
         return self._counts(self._encode(self._whole(messages)))
 
 
-def _special_tokens(tokenizer: Any) -> dict[str, int]:  # noqa: ANN401
+def _special_tokens(tokenizer: Any) -> dict[str, int]:
     """Return text → id of everything the tokenizer treats as special."""
     added = {token.content: at for at, token in tokenizer.added_tokens_decoder.items() if token.special}
     named = {token: tokenizer.convert_tokens_to_ids(token) for token in tokenizer.all_special_tokens}

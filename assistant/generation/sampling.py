@@ -30,7 +30,7 @@ class RowSampling:
             if sampling.temperature > 0
         ]
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ANN401 - tensors, untyped under mypy
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return the scores (rows × vocabulary), changed in the sampled rows."""
         del input_ids
         for row, sampling, generator in self._rows:
@@ -40,7 +40,7 @@ class RowSampling:
         return scores
 
 
-def _nucleus(scores: Any, top_p: float) -> Any:  # noqa: ANN401
+def _nucleus(scores: Any, top_p: float) -> Any:
     """Return the scores with −inf outside the least set of tokens that holds `top_p`."""
     if top_p >= 1:
         return scores
@@ -57,7 +57,7 @@ class RowStopping:
         self._signals = tuple(signals)
         self._taken = 0
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ANN401
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return which rows (booleans) are done after this token."""
         del scores
         self._taken += 1

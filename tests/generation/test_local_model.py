@@ -52,6 +52,7 @@ def test_greedy_replies_equal_plain_transformers(chat_model, model_folder, famil
         prompt = asked(model, question)
         out = network.generate(
             torch.tensor([prompt.token_ids]),
+            attention_mask=torch.ones(1, len(prompt.token_ids), dtype=torch.long),
             do_sample=False,
             max_new_tokens=24,
             eos_token_id=list(model.renderer.stop_ids),
@@ -102,7 +103,7 @@ def test_sampling_draws_from_the_softmax_within_the_nucleus():
         kept = [0, 1] if top_p < 1 else [0, 1, 2, 3, 4]
         wanted = torch.stack([wanted[i] if i in kept else torch.tensor(0.0) for i in range(5)])
         sampling = RowSampling([SamplingSettings(temperature=temperature, top_p=top_p, seed=4)])
-        n = 20_000
+        n = 5_000
         counts = torch.zeros(5)
         for _ in range(n):
             counts[sampling(None, scores.clone())[0].argmax()] += 1

@@ -3,10 +3,10 @@
 import torch
 from transformers import (
     Gemma2Config,
+    Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     GenerationConfig,
-    Gemma2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -62,7 +62,8 @@ def save_model(family, folder, seed=0):
     model.generation_config = GenerationConfig(
         **{name: at for name, at in ids.items() if at is not None},
         decoder_start_token_id=shape.get("decoder_start_token_id"),
-        do_sample=True, temperature=1.7, top_p=0.5, top_k=3, repetition_penalty=1.9, max_length=40, no_repeat_ngram_size=2,
+        do_sample=True, temperature=1.7, top_p=0.5, top_k=3, repetition_penalty=1.9,
+        max_length=40, no_repeat_ngram_size=2,
     )  # fmt: skip
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

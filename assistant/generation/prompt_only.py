@@ -1,0 +1,44 @@
+"""A stand-in for a chat model that shows prompts and writes nothing: no weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from assistant.errors import ModelError
+from assistant.generation.chat_model import StopSignal
+from assistant.generation.rendering import PromptRenderer
+from assistant.records import Generation, RenderedPrompt
+from assistant.settings import SamplingSettings
+
+
+class PromptOnlyModel:
+    """The renderer and the context limit of a model, as `Assistant.prepare` needs them."""
+
+    dtype = "none"
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, renderer: PromptRenderer, *, name: str, context_tokens: int, adapter: str | None = None
+    ) -> None:
+        self.renderer, self.name, self.context_tokens, self.adapter = renderer, name, context_tokens, adapter
+
+    def generate(
+        self, prompts: Sequence[RenderedPrompt], samplings: Sequence[SamplingSettings], stop: StopSignal
+    ) -> Iterator[tuple[Generation, ...]]:
+        """Refuse.
+
+        Raises:
+            ModelError: always.
+        """
+        raise self._refusal()
+
+    def score_labels(self, prompt: RenderedPrompt, labels: Sequence[str]) -> tuple[float, ...]:
+        """Refuse.
+
+        Raises:
+            ModelError: always.
+        """
+        raise self._refusal()
+
+    def _refusal(self) -> ModelError:
+        return ModelError(f"Only the prompts of '{self.name}' were loaded, not its weights.")
