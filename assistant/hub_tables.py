@@ -48,12 +48,12 @@ class HubSource(Source):
         splits = getattr(info, "splits", None) or {}
         return splits[self.split].num_examples if self.split in splits else None
 
-    def _stream(self) -> Any:  # noqa: ANN401  (datasets has no types)
+    def _stream(self) -> Any:
         if self._opened is None:
             self._opened = self._load()
         return self._opened
 
-    def _load(self) -> Any:  # noqa: ANN401
+    def _load(self) -> Any:
         if not hub_reachable():
             raise DataError(
                 f"The hub cannot be reached for the data set '{self.location}'.",

@@ -15,7 +15,7 @@ FEW_QUERIES = 20
 """Below this one thread is faster than several (each query is bound by memory)."""
 
 
-def _faiss() -> Any:  # noqa: ANN401  (faiss has no types)
+def _faiss() -> Any:
     try:
         import faiss
     except ImportError as error:
