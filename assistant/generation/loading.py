@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ _NO_CONTEXT_NAMED = 2048
 _MOST_CONTEXT = 10**7  # tokenizers that know no limit name a number near 10**30
 _MEMORY_SHARE = 0.6
 _QUIET_BYTES = 10**9
+_HUB_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,13 @@ class _Source:
     name: str
     place: str
     folder: Path | None
+    hub: str = ""
+    """Of a hub id, why only the cache can have it; empty if the hub answers."""
+
+    @property
+    def safely(self) -> dict[str, bool]:
+        """Return the arguments that every `from_pretrained` here gets."""
+        return {"trust_remote_code": False, "local_files_only": self.folder is not None or bool(self.hub)}
 
 
 def load_renderer(model: str) -> PromptRenderer:
@@ -105,7 +112,26 @@ def _find(model: str) -> _Source:
         raise ModelError("The demo model is not in this installation.", "Give a folder or a hub id with --model.")
     if not _HUB_ID.fullmatch(model) or ".." in model:
         raise ModelError(f"There is no folder '{model}', and it is not a hub id either.")
-    return _Source(model, model, None)
+    return _Source(model, model, None, _why_no_hub())
+
+
+def _why_no_hub() -> str:
+    """Return why the hub cannot be asked, or nothing; transformers alone would retry for half a minute."""
+    import urllib.error
+    import urllib.request
+
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return "is switched off (HF_HUB_OFFLINE)"
+    try:
+        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")  # noqa: S310 - the library's own endpoint
+        urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        return ""  # it answered
+    except OSError:
+        return "cannot be reached"
+    return ""
 
 
 def _check_folder(folder: Path) -> None:
@@ -122,10 +148,9 @@ def _check_folder(folder: Path) -> None:
 def _unusable(source: _Source, error: Exception) -> ModelError:
     """Return the one sentence for whatever transformers said at length."""
     if source.folder is None:
-        offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
         return ModelError(
             f"The model '{source.name}' is neither a folder nor in the cache, and the hub "
-            f"{'is switched off (HF_HUB_OFFLINE)' if offline else 'did not give it'}.",
+            f"{source.hub or 'did not give it'}.",
             "Check the name and the connection, or give a local folder.",
         )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
@@ -139,7 +164,7 @@ def _config(source: _Source) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(source.place, trust_remote_code=False)
+        return AutoConfig.from_pretrained(source.place, **source.safely)
     except _FAILURES as error:
         raise _unusable(source, error) from None
 
@@ -166,11 +191,11 @@ def _renderer(source: _Source, *, encoder_decoder: bool) -> PromptRenderer:
     from transformers import AutoTokenizer, GenerationConfig
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.place, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source.place, **source.safely)
     except _FAILURES as error:
         raise _unusable(source, error) from None
     try:
-        eos = GenerationConfig.from_pretrained(source.place).eos_token_id
+        eos = GenerationConfig.from_pretrained(source.place, **source.safely).eos_token_id
     except OSError:  # a model need not bring one
         eos = None
     ids = eos if isinstance(eos, list) else [] if eos is None else [eos]
@@ -194,7 +219,7 @@ def _network(
     auto = transformers.AutoModelForSeq2SeqLM if encoder_decoder else transformers.AutoModelForCausalLM
     device = _device(settings.device)
     dtype, notes = _dtype(settings.dtype, device, config, auto)
-    wanted = {"dtype": dtype, "trust_remote_code": False, "use_safetensors": True, "output_loading_info": True}
+    wanted = {**source.safely, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     if settings.load_in is not None:
         wanted |= {"quantization_config": _quantisation(settings.load_in, dtype), "device_map": {"": device}}
     try:

@@ -76,12 +76,22 @@ def test_what_is_not_a_model_is_refused_in_one_sentence(tmp_path):
     assert "only pickled weights" in refusal(tmp_path)
 
 
-def test_a_hub_id_without_the_hub_is_one_sentence(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    sentence = refusal("HuggingFaceH4/zephyr-7b-beta")
-    assert "neither a folder nor in the cache, and the hub is switched off (HF_HUB_OFFLINE)" in sentence
+@pytest.mark.parametrize("why", ["is switched off (HF_HUB_OFFLINE)", "cannot be reached"])
+def test_a_hub_id_without_the_hub_is_one_sentence(monkeypatch, why):
+    monkeypatch.setattr(loading, "_why_no_hub", lambda: why)
+    assert f"neither a folder nor in the cache, and the hub {why}." in refusal("HuggingFaceH4/zephyr-7b-beta")
     with pytest.raises(ModelError, match="neither a folder"):
         load_renderer("nobody/nothing")
+
+
+def test_an_unreachable_hub_is_noticed_at_once(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert loading._why_no_hub() == "cannot be reached"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert loading._why_no_hub() == "is switched off (HF_HUB_OFFLINE)"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "null", "{}", '{"model_type": "from-the-future"}', '{"model_type": 3}'])
