@@ -21,7 +21,7 @@ from assistant.records import Answer, Demonstration, Hit, Message, Prompt, Query
 from assistant.retrieval import storage
 from assistant.retrieval.opened import DemonstrationIndex, index_folder
 from assistant.retrieval.selectors import Pool, arrange, select
-from assistant.settings import READINGS, RetrievalSettings, SamplingSettings
+from assistant.settings import DEFAULT_STRATEGY, DEFAULT_TASK, READINGS, RetrievalSettings, SamplingSettings
 
 _EXTRACTION_TOKENS = 48
 """Room for the second question of zero-shot chain-of-thought."""
@@ -32,8 +32,8 @@ class Request:
     """One message and how it is to be answered."""
 
     message: str
-    strategy: str = "zero-shot"
-    task: str = "chat"
+    strategy: str = DEFAULT_STRATEGY
+    task: str = DEFAULT_TASK
     index: str | None = None
     """None: the task's built-in index."""
     history: tuple[Message, ...] = ()

@@ -11,6 +11,8 @@ SELECTORS = ("none", "fixed", "random", "nearest", "diverse", "balanced")
 READINGS = ("generate", "labels")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 LOAD_IN = ("4bit", "8bit")
+DEFAULT_STRATEGY = "zero-shot"
+DEFAULT_TASK = "chat"
 
 
 def _require(condition: bool, message: str, hint: str = "") -> None:

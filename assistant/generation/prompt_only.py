@@ -17,9 +17,7 @@ class PromptOnlyModel:
     dtype = "none"
     notes: tuple[str, ...] = ()
 
-    def __init__(
-        self, renderer: PromptRenderer, *, name: str, context_tokens: int, adapter: str | None = None
-    ) -> None:
+    def __init__(self, renderer: PromptRenderer, *, name: str, context_tokens: int, adapter: str | None = None) -> None:
         self.renderer, self.name, self.context_tokens, self.adapter = renderer, name, context_tokens, adapter
 
     def generate(

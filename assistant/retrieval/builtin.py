@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from assistant import paths
@@ -37,10 +37,12 @@ def missing_built_in() -> tuple[str, ...]:
     return tuple(name for name in BUILT_IN if not _is_current(name))
 
 
-def build_built_in(progress: Callable[[str, BuildProgress], None] | None = None) -> tuple[str, ...]:
-    """Build what is missing and return the names; doing it twice does no work twice."""
-    names = missing_built_in()
-    for name in names:
+def build_built_in(
+    progress: Callable[[str, BuildProgress], None] | None = None, *, names: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """Build what is missing (of `names`, None: of all) and return the names; twice does no work twice."""
+    missing = tuple(name for name in BUILT_IN if (names is None or name in names) and not _is_current(name))
+    for name in missing:
         one = BUILT_IN[name]
         build_index(
             str(paths.demo() / "data" / one.file),
@@ -50,7 +52,7 @@ def build_built_in(progress: Callable[[str, BuildProgress], None] | None = None)
             labels=load_task(one.task).label_values or None,
             progress=None if progress is None else lambda state, name=name: progress(name, state),  # type: ignore[misc]
         )
-    return names
+    return missing
 
 
 def _is_current(name: str) -> bool:

@@ -1,0 +1,128 @@
+"""`ask`, `compare`, `prompt`: one message, answered or shown."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assistant.commands.loading import check_requests, load_assistant
+from assistant.commands.options import STRATEGY, Json, ModelOptions, RequestOptions, Strategy, Text, grouped
+from assistant.commands.showing import about, say_about, stream_answer
+from assistant.commands.terminal import read_text, say, show, show_json
+from assistant.errors import SettingError
+
+if TYPE_CHECKING:
+    from assistant.columns import Prepared
+    from assistant.records import Answer
+
+COMPARED = "zero-shot,static-few-shot,random-few-shot,dynamic-few-shot"
+
+
+@grouped
+def ask(
+    text: Text, *, strategy: Strategy = STRATEGY, asked: RequestOptions, model: ModelOptions, as_json: Json = False
+) -> None:
+    """Answer one message."""
+    request = asked.request(read_text(text), strategy)
+    check_requests([request])
+    assistant = load_assistant(model.settings())
+    if as_json:
+        show_json(assistant.answer(request).to_json())
+        return
+    answer = stream_answer(assistant.stream(request))
+    if answer is not None:
+        say_about(answer)
+
+
+@grouped
+def compare(
+    text: Text,
+    *,
+    strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = COMPARED,
+    asked: RequestOptions,
+    model: ModelOptions,
+    as_json: Json = False,
+) -> None:
+    """Answer one message by several strategies at once."""
+    names = list(dict.fromkeys(name.strip() for name in strategies.split(",") if name.strip()))
+    if not names:
+        raise SettingError("No strategy was named.", "See: shotwise strategy list")
+    message = read_text(text)
+    requests = [asked.request(message, name) for name in names]
+    check_requests(requests)
+    answers = _finished(load_assistant(model.settings()).compare(requests))
+    if as_json:
+        show_json([answer.to_json() for answer in answers])
+        return
+    for answer in answers:
+        show(f"== {answer.strategy}\n{answer.answer.strip()}")
+        show("\n".join(f"   {line}" for line in about(answer)) + "\n")
+    show(agreement(answers))
+
+
+@grouped
+def prompt(
+    strategy: Annotated[str, typer.Argument(metavar="STRATEGY", help="The strategy's name.", show_default=False)],
+    text: Text,
+    asked: RequestOptions,
+    model: ModelOptions,
+    as_json: Json = False,
+) -> None:
+    """Print the exact prompt; no weights are loaded."""
+    from assistant.answering import Assistant
+    from assistant.generation.loading import load_prompt_model
+
+    request = asked.request(read_text(text), strategy)
+    check_requests([request])
+    prepared = Assistant(load_prompt_model(model.settings())).prepare(request)
+    if as_json:
+        show_json(_prompt_record(prepared))
+        return
+    show(prepared.rendered.text)
+    for kept in prepared.selection.excluded:
+        say(f"Kept out: {kept.demonstration.id}, {kept.reason}")
+    for what in prepared.dropped:
+        say(f"Dropped to fit the context: {what}")
+    say(f"[{len(prepared.rendered.token_ids)} tokens]")
+
+
+def agreement(answers: Sequence[Answer]) -> str:
+    """Return one line on which final answers agree."""
+    finals = Counter(answer.final_answer for answer in answers if answer.final_answer is not None)
+    if not finals:
+        return "No strategy gave a final answer."
+    most, count = finals.most_common(1)[0]
+    if count == 1:
+        return "All final answers differ." if len(answers) > 1 else f"Final answer: {most}"
+    return f"{count} of {len(answers)} agree: {most}"
+
+
+def _finished(rounds: Iterable[tuple[Answer, ...]]) -> tuple[Answer, ...]:
+    """Return the last answers, with a line of progress on a terminal."""
+    answers: tuple[Answer, ...] = ()
+    for answers in rounds:
+        if sys.stderr.isatty():
+            counts = " · ".join(f"{answer.strategy} {answer.new_tokens}" for answer in answers)
+            sys.stderr.write(f"\r\033[Ktokens: {counts}"[:120])
+            sys.stderr.flush()
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    return answers
+
+
+def _prompt_record(prepared: Prepared) -> dict[str, object]:
+    return {
+        "strategy": prepared.strategy.name,
+        "task": prepared.task.name,
+        "index": prepared.index,
+        "prompt": prepared.rendered.text,
+        "messages": [dict(message) for message in prepared.rendered.messages],
+        "demonstrations": [hit.to_json() for hit in prepared.selection.hits],
+        "excluded": [exclusion.to_json() for exclusion in prepared.selection.excluded],
+        "dropped": list(prepared.dropped),
+        "prompt_tokens": len(prepared.rendered.token_ids),
+    }

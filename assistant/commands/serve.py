@@ -1,0 +1,26 @@
+"""`serve`: the page in the browser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from assistant.commands.loading import build_missing
+from assistant.commands.options import ModelOptions, grouped
+from assistant.commands.terminal import say
+from assistant.settings import ServerSettings
+
+
+@grouped
+def serve(
+    model: ModelOptions,
+    port: Annotated[int, typer.Option(help="TCP port on this machine.")] = ServerSettings.port,
+) -> None:
+    """Serve the page on this machine only."""
+    settings = ServerSettings(port=port)
+    chosen = model.settings()
+    from assistant.web.page import serve as serve_page
+
+    build_missing()
+    serve_page(chosen, settings, ready=lambda address: say(f"Shotwise is at {address} (Ctrl-C stops it)."))
