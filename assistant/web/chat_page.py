@@ -1,0 +1,247 @@
+"""The chat: a strategy, a conversation, and what was shown to the model beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from assistant.errors import ShotwiseError
+from assistant.records import Answer
+from assistant.web import cards, content, controls, prompt_view, welcome
+from assistant.web.markup import problem
+from assistant.web.service import Service, Waiting
+from assistant.web.settings_panel import Panel, Updates, merged
+
+PRIVATE = "private"
+Shown = list[dict[str, Any]]
+
+
+@dataclass
+class ChatPage:
+    """The chat's components and what happens when they are used."""
+
+    service: Service
+    panel: Panel
+    strategy: Any
+    about: Any
+    chatbot: Any
+    strip: Any
+    box: Any
+    demonstrations: Any
+    prompt: Any
+
+    @property
+    def task_outputs(self) -> list[Any]:
+        """Return what changes with the task."""
+        return [self.strategy, self.about, self.chatbot, self.box]
+
+    @property
+    def run_outputs(self) -> list[Any]:
+        """Return what changes while a message is answered."""
+        ids = [self.panel.shared["pinned"], self.panel.shared["banned"]]
+        return [self.chatbot, self.strip, self.box, self.demonstrations, self.prompt, *ids]
+
+    def for_task(self, task: str, strategy: str) -> Updates:
+        """Return how the chat changes when the task does; `strategy` is kept if it fits."""
+        strategy = controls.fitting_strategy(task, strategy)
+        return {
+            self.strategy: gr.update(choices=controls.strategy_choices(task), value=strategy),
+            self.about: controls.strategy_about(strategy),
+            self.chatbot: gr.update(examples=_examples(task), placeholder=welcome.greeting(task)),
+            self.box: gr.update(placeholder=controls.placeholder(task)),
+        }
+
+    def answer(
+        self, session: str, shown: Shown, message: str, strategy: str, values: tuple[Any, ...]
+    ) -> Iterator[Updates]:
+        """Yield the page while a message is answered; after an error the message is back in its box."""
+        key = f"{session}/chat"
+        stop = self.service.begin(key)
+        answer: Answer | None = None
+        asked: Shown = [*shown, {"role": "user", "content": message}]
+        try:
+            request = controls.Controls(*values).request(message, strategy, content.plain_history(shown))
+            yield {self.chatbot: asked, self.box: _busy(), self.strip: content.waiting_html("Preparing the prompt …")}
+            for state in self.service.run([request], stop):
+                if not self.service.is_current(key, stop):
+                    return
+                if isinstance(state, Waiting):
+                    yield {self.strip: content.waiting_html(state.sentence)}
+                    continue
+                before, (answer,) = answer, state
+                yield self._snapshot(asked, answer, before)
+            yield {self.box: _idle()} if answer else {**self._restored(shown, message), self.strip: ""}
+        except ShotwiseError as error:
+            gr.Warning(error.sentence(), title="Not answered")
+            yield {**self._restored(shown, message), self.strip: problem(error.sentence())}
+        finally:
+            self.service.end(key, stop)
+
+    def _snapshot(self, asked: Shown, answer: Answer, before: Answer | None) -> Updates:
+        update: Updates = {
+            self.chatbot: [*asked, *content.answer_messages(answer)],
+            self.strip: content.strip_html(answer),
+        }
+        # What stands beside the answer changes with the calls, not with the tokens: a person may be reading it.
+        if before is None or answer.done or len(answer.calls) != len(before.calls):
+            update[self.demonstrations] = cards.demonstrations_html(answer)
+            update[self.prompt] = prompt_view.prompt_html(answer)
+        if answer.done:
+            ids = [hit.demonstration.id for hit in answer.demonstrations]
+            ids += [exclusion.demonstration.id for exclusion in answer.excluded]
+            for name in ("pinned", "banned"):
+                update[self.panel.shared[name]] = gr.update(choices=ids)
+        return update
+
+    def _restored(self, shown: Shown, message: str) -> Updates:
+        return {self.chatbot: shown, self.box: gr.update(**{**_idle(), "value": message})}
+
+
+def build(service: Service, panel: Panel, task: str, strategy: str) -> ChatPage:
+    """Return the chat, its components laid out in the open tab."""
+    with gr.Row(elem_id="chat-row"):
+        with gr.Column(scale=6, min_width=320):
+            chooser, about = _strategy(task, strategy)
+            chatbot = _chatbot(task)
+            strip = gr.HTML(elem_id="strip")
+            box = gr.Textbox(
+                placeholder=controls.placeholder(task),
+                show_label=False,
+                label="Message",
+                lines=1,
+                max_lines=8,
+                submit_btn=True,
+                elem_id="message",
+                autofocus=True,
+            )
+        with gr.Column(scale=5, min_width=320, elem_id="evidence"), gr.Tabs():
+            with gr.Tab("Demonstrations"):
+                demonstrations = gr.HTML(cards.EMPTY, elem_id="demonstrations")
+            with gr.Tab("Prompt"):
+                prompt = gr.HTML(prompt_view.EMPTY, elem_id="prompt")
+    return ChatPage(service, panel, chooser, about, chatbot, strip, box, demonstrations, prompt)
+
+
+def _strategy(task: str, strategy: str) -> tuple[Any, Any]:
+    chooser = gr.Dropdown(
+        controls.strategy_choices(task), value=strategy, label="Strategy", elem_id="strategy", filterable=False
+    )
+    return chooser, gr.HTML(controls.strategy_about(strategy), elem_id="strategy-about")
+
+
+def _chatbot(task: str) -> Any:  # noqa: ANN401 - gradio is untyped here
+    return gr.Chatbot(
+        label="Conversation",
+        show_label=False,
+        height="58vh",
+        min_height=320,
+        editable="user",
+        buttons=["copy", "copy_all"],
+        # What was typed and what was replied is shown as it is: nothing in it can be markup.
+        render_markdown=False,
+        placeholder=welcome.greeting(task),
+        examples=_examples(task),
+        feedback_options=None,
+        layout="bubble",
+        elem_id="conversation",
+    )
+
+
+def wire(page: ChatPage) -> None:
+    """Connect the chat's components with what they do."""
+    values = [page.strategy, *page.panel.inputs]
+    running: dict[str, Any] = {
+        "outputs": page.run_outputs,
+        "show_progress": "hidden",
+        "concurrency_limit": None,
+        "api_visibility": PRIVATE,
+    }
+
+    def send(request: gr.Request, shown: Shown, message: str, strategy: str, *rest: Any) -> Iterator[Updates]:
+        yield from page.answer(_session(request), shown, message, strategy, rest)
+
+    def retry(request: gr.Request, data: gr.RetryData, shown: Shown, strategy: str, *rest: Any) -> Iterator[Updates]:
+        at = _position(data.index)
+        message = content.plain_text(shown[at]["content"])
+        yield from page.answer(_session(request), shown[:at], message, strategy, rest)
+
+    def edit(request: gr.Request, data: gr.EditData, shown: Shown, strategy: str, *rest: Any) -> Iterator[Updates]:
+        at, message = _position(data.index), content.plain_text(data.value)
+        yield from page.answer(_session(request), shown[:at], message, strategy, rest)
+
+    page.box.submit(send, [page.chatbot, page.box, *values], **running)
+    page.chatbot.retry(retry, [page.chatbot, *values], **running)
+    page.chatbot.edit(edit, [page.chatbot, *values], **running)
+    _wire_starters(page, send, values, running)
+    _wire_rest(page)
+
+
+def _wire_starters(page: ChatPage, send: Any, values: list[Any], running: dict[str, Any]) -> None:  # noqa: ANN401
+    def choose(data: gr.SelectData, strategy: str, task: str) -> Updates:
+        starter = welcome.starters(task)[data.index]
+        strategy = controls.fitting_strategy(starter.task, starter.strategy or strategy)
+        return merged(
+            page.panel.for_task(starter.task) if starter.task != task else {},
+            page.panel.for_strategies(starter.task, [strategy]),
+            page.for_task(starter.task, strategy),
+            {page.box: gr.update(value=starter.message, placeholder=controls.placeholder(starter.task))},
+        )
+
+    page.chatbot.example_select(
+        choose,
+        [page.strategy, page.panel.task],
+        [*page.panel.outputs, *page.task_outputs],
+        show_progress="hidden",
+        api_visibility=PRIVATE,
+    ).then(send, [page.chatbot, page.box, *values], **running)
+
+
+def _wire_rest(page: ChatPage) -> None:
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
+
+    def undo(data: gr.UndoData, shown: Shown) -> Updates:
+        at = _position(data.index)
+        return {page.chatbot: shown[:at], page.box: content.plain_text(shown[at]["content"]), page.strip: ""}
+
+    def clear(request: gr.Request) -> Updates:
+        page.service.discard(f"{_session(request)}/chat")
+        return {
+            page.strip: "",
+            page.box: _idle(),
+            page.demonstrations: cards.EMPTY,
+            page.prompt: prompt_view.EMPTY,
+        }
+
+    def stop(request: gr.Request) -> None:
+        page.service.stop(f"{_session(request)}/chat")
+
+    def choose(strategy: str, task: str) -> Updates:
+        return {page.about: controls.strategy_about(strategy), **page.panel.for_strategies(task, [strategy])}
+
+    page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip], **quiet)
+    page.chatbot.clear(clear, None, [page.strip, page.box, page.demonstrations, page.prompt], **quiet)
+    page.box.stop(stop, None, None, **quiet)
+    page.strategy.input(choose, [page.strategy, page.panel.task], [page.about, *page.panel.outputs], **quiet)
+
+
+def _examples(task: str) -> list[dict[str, str]]:
+    return [{"text": starter.message, "display_text": starter.title} for starter in welcome.starters(task)]
+
+
+def _busy() -> dict[str, Any]:
+    return dict(gr.update(value="", submit_btn=False, stop_btn="Stop"))
+
+
+def _idle() -> dict[str, Any]:
+    return dict(gr.update(submit_btn=True, stop_btn=False))
+
+
+def _position(index: Any) -> int:  # noqa: ANN401 - an int, or a pair in older pages
+    return int(index[0] if isinstance(index, tuple | list) else index)
+
+
+def _session(request: gr.Request) -> str:
+    return request.session_hash or "no-session"

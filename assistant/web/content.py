@@ -1,0 +1,119 @@
+"""An answer as chat messages, and the strip of facts beneath it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assistant.prompting.strategies import STRATEGIES
+from assistant.prompting.tasks import load_task
+from assistant.records import Answer, Message
+from assistant.web.cards import label_class
+from assistant.web.markup import chip, esc, plural
+
+REASONING = "Reasoning"
+
+
+def plain_history(shown: Sequence[Any]) -> tuple[Message, ...]:
+    """Return the turns of a chat display as the model is to see them: no reasoning, text only."""
+    turns: list[Message] = []
+    for message in shown:
+        if (message.get("metadata") or {}).get("title"):
+            continue
+        text = plain_text(message["content"])
+        if text.strip():
+            turns.append({"role": message["role"], "content": text})
+    return tuple(turns)
+
+
+def plain_text(content: object) -> str:
+    """Return the text of a message's content, which may be a string or a list of blocks."""
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list) else [content]
+    return "".join(block if isinstance(block, str) else str(block.get("text", "")) for block in blocks)
+
+
+def user_turns(shown: Sequence[Any]) -> list[int]:
+    """Return the positions of the person's messages in a chat display."""
+    return [at for at, message in enumerate(shown) if message["role"] == "user"]
+
+
+def answer_messages(answer: Answer) -> list[dict[str, Any]]:
+    """Return the chat messages of an answer: its reasoning folded away, then the reply."""
+    shown: list[dict[str, Any]] = []
+    if answer.reasoning:
+        done = bool(answer.done or answer.answer)
+        shown.append(
+            {
+                "role": "assistant",
+                "content": answer.reasoning,
+                "metadata": {"title": REASONING, "status": "done" if done else "pending"},
+            }
+        )
+    if answer.answer or not answer.reasoning or answer.done:
+        shown.append({"role": "assistant", "content": answer.answer or ("…" if not answer.done else "(no reply)")})
+    return shown
+
+
+def strip_html(answer: Answer) -> str:
+    """Return what the answer came to and what it cost, in one line of small labels."""
+    speed = [chip(_speed(answer), "quiet", "new tokens per second")] if answer.new_tokens and answer.seconds else []
+    first = answer.calls[0].first_token_seconds if answer.calls else None
+    wait = [chip(f"first token {first:.2f} s", "quiet")] if first is not None else []
+    strategy = STRATEGIES.get(answer.strategy)
+    parts = [
+        *verdict(answer),
+        chip(strategy.title if strategy else answer.strategy, "quiet"),
+        chip(f"{plural(answer.prompt_tokens, 'prompt token')}", "quiet"),
+        chip(f"{answer.new_tokens:,} new", "quiet", "new tokens"),
+        *speed,
+        *wait,
+        chip(f"{answer.seconds:.1f} s", "quiet"),
+    ]
+    state = "done" if answer.done else "running"
+    return f'<div class="sw-strip" data-state="{state}">{"".join(parts)}</div>'
+
+
+def verdict(answer: Answer) -> list[str]:
+    """Return labels that say what the final answer is, or why there is none, and how it was reached."""
+    shown = []
+    if answer.problem and answer.done:
+        shown.append(chip(f"No final answer: {answer.problem}", "warn"))
+    elif answer.final_answer is not None and has_verdict(answer):
+        kind = label_class(answer.task, answer.final_answer) or "label-2"
+        shown.append(chip(answer.final_answer, f"final {kind}", "the final answer"))
+    if answer.votes:
+        counted = ", ".join(f"{final} {count}" for final, count in answer.votes.items())
+        shown.append(chip(f"votes: {counted}"))
+    if answer.label_scores:
+        shown.append(chip(_likelihoods(answer.label_scores), "", "likelihood of each label, shared out to 100 %"))
+    if answer.done and not answer.problem and any(call.finish == "stopped" for call in answer.calls):
+        shown.append(chip("stopped", "warn"))
+    if answer.done and any(call.finish == "length" for call in answer.calls):
+        shown.append(chip("cut at the most new tokens", "warn"))
+    return shown
+
+
+def has_verdict(answer: Answer) -> bool:
+    """Return whether the final answer is a label or a number, which can be compared and coloured."""
+    task = load_task(answer.task)
+    return bool(task.labels) or task.parser == "number"
+
+
+def waiting_html(sentence: str) -> str:
+    """Return the strip while a run has not begun."""
+    return f'<div class="sw-strip" data-state="waiting"><span class="sw-spin"></span>{esc(sentence)}</div>'
+
+
+def _speed(answer: Answer) -> str:
+    return f"{answer.new_tokens / answer.seconds:,.0f} tokens/s"
+
+
+def _likelihoods(scores: Mapping[str, float]) -> str:
+    best = max(scores.values())
+    weights = {label: math.exp(score - best) for label, score in scores.items()}
+    total = sum(weights.values())
+    ranked = sorted(weights.items(), key=lambda pair: -pair[1])
+    return " · ".join(f"{label} {100 * weight / total:.0f} %" for label, weight in ranked)

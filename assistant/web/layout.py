@@ -1,0 +1,130 @@
+"""The page as a whole: header, task, the tabs Chat and Compare, settings, and two named endpoints."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gradio as gr
+
+from assistant.errors import ShotwiseError
+from assistant.web import chat_page, compare_page, controls
+from assistant.web.header import header_html
+from assistant.web.service import Service
+from assistant.web.settings_panel import Panel, Updates, build_settings, build_task, merged
+
+PRIVATE = "private"
+FIRST_TASK = "chat"
+FIRST_STRATEGY = "zero-shot"
+
+
+def build(service: Service) -> gr.Blocks:
+    """Return the page."""
+    with gr.Blocks(title="Shotwise", analytics_enabled=False, fill_width=True) as page:
+        header = gr.HTML(header_html(service.status), elem_id="header")
+        panel = build_task(FIRST_TASK)
+        build_settings(panel, FIRST_TASK)
+        with gr.Tabs(elem_id="pages"):
+            with gr.Tab("Chat", id="chat") as chat_tab:
+                chat = chat_page.build(service, panel, FIRST_TASK, FIRST_STRATEGY)
+            with gr.Tab("Compare", id="compare") as compare_tab:
+                compare = compare_page.build(service, panel, FIRST_TASK)
+        chat_page.wire(chat)
+        compare_page.wire(compare)
+        _wire_task(panel, chat, compare)
+        _wire_tabs(panel, chat, compare, chat_tab, compare_tab)
+        _wire_status(page, service, header, panel, chat)
+        _add_endpoints(service)
+    return page
+
+
+def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.ComparePage) -> None:
+    def choose(task: str, strategy: str) -> Updates:
+        strategy = controls.fitting_strategy(task, strategy)
+        return merged(
+            panel.for_task(task),
+            panel.for_strategies(task, [strategy]),
+            chat.for_task(task, strategy),
+            compare.for_task(task),
+        )
+
+    panel.task.input(
+        choose,
+        [panel.task, chat.strategy],
+        [*panel.outputs, *chat.task_outputs, *compare.task_outputs],
+        show_progress="hidden",
+        api_visibility=PRIVATE,
+    )
+    # A starter changes the task without the person touching the dropdown.
+    panel.task.change(
+        compare.for_task, panel.task, compare.task_outputs, show_progress="hidden", api_visibility=PRIVATE
+    )
+
+
+def _wire_tabs(
+    panel: Panel,
+    chat: chat_page.ChatPage,
+    compare: compare_page.ComparePage,
+    chat_tab: Any,  # noqa: ANN401
+    compare_tab: Any,  # noqa: ANN401
+) -> None:
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
+
+    def one(task: str, strategy: str) -> Updates:
+        return panel.for_strategies(task, [strategy])
+
+    chat_tab.select(one, [panel.task, chat.strategy], panel.outputs, **quiet)
+    for event in (compare_tab.select, compare.strategies.input):
+        event(panel.for_strategies, [panel.task, compare.strategies], panel.outputs, **quiet)
+
+
+def _wire_status(
+    page: gr.Blocks,
+    service: Service,
+    header: Any,  # noqa: ANN401
+    panel: Panel,
+    chat: chat_page.ChatPage,
+) -> None:
+    def look() -> Updates:
+        return {header: header_html(service.status), clock: gr.Timer(active=service.status.state == "loading")}
+
+    def arrive(task: str, strategy: str) -> Updates:
+        return merged(
+            {panel.shared["index"]: gr.update(choices=controls.index_choices(task))},
+            panel.for_strategies(task, [strategy]),
+        )
+
+    def leave(request: gr.Request) -> None:
+        for name in ("chat", "compare"):
+            service.discard(f"{request.session_hash}/{name}")
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
+    clock = gr.Timer(1.0)
+    clock.tick(look, None, [header, clock], **quiet)
+    page.load(look, None, [header, clock], **quiet)
+    page.load(arrive, [panel.task, chat.strategy], panel.outputs, **quiet)
+    page.unload(leave)
+
+
+def _add_endpoints(service: Service) -> None:
+    def chat(message: str, strategy: str = "zero-shot", task: str = "chat", index: str = "") -> dict[str, Any]:
+        """Return the answer to one message with everything shown, spent and decided."""
+        return _answers(service, message, [strategy], task, index)[0]
+
+    def compare(message: str, strategies: list[str], task: str = "chat", index: str = "") -> list[dict[str, Any]]:
+        """Return the answers of several strategies to one message."""
+        return _answers(service, message, strategies, task, index)
+
+    gr.api(chat, api_name="chat", concurrency_limit=None)
+    gr.api(compare, api_name="compare", concurrency_limit=None)
+
+
+def _answers(service: Service, message: str, strategies: list[str], task: str, index: str) -> list[dict[str, Any]]:
+    from assistant.answering import Request
+
+    requests = [Request(message, strategy, task, index or None) for strategy in strategies]
+    try:
+        *_, last = service.run(requests, threading.Event())
+    except ShotwiseError as error:
+        raise gr.Error(error.sentence(), print_exception=False) from error
+    return [answer.to_json() for answer in last]  # type: ignore[union-attr]
