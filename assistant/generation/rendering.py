@@ -33,7 +33,6 @@ class PromptRenderer:
         self._special_ids = frozenset(specials.values()) - {tokenizer.unk_token_id}
         self._markers = tuple({*specials, *self.layout.markers})
         self._prefix, self._suffix = self._added_around()
-        self._turn_end = self._encode(self.layout.turn_end) or self._known(tokenizer.eos_token_id)
         self.stop_ids = self._stops(eos_ids)
         self._expected = lru_cache(maxsize=256)(self._count_markers)
 
@@ -74,7 +73,10 @@ class PromptRenderer:
         For an encoder-decoder, split at the first 1: what follows is for the decoder.
         """
         rendered = self.render(prompt)
-        target = self._continuation(rendered, neutralised(reply.strip(), self._markers)) + self._turn_end
+        reply = neutralised(reply.strip(), self._markers)
+        target = self._continuation(rendered, reply + self.layout.turn_end)
+        if not self.layout.turn_end:
+            target += self._known(self.tokenizer.eos_token_id)
         return rendered.token_ids + target, (0,) * len(rendered.token_ids) + (1,) * len(target)
 
     def decode(self, token_ids: Sequence[int], *, special: bool = False) -> str:
@@ -110,8 +112,10 @@ class PromptRenderer:
         return (self.tokenizer.bos_token if starts else ""), (self.tokenizer.eos_token if ends else "")
 
     def _stops(self, eos_ids: Sequence[int]) -> tuple[int, ...]:
-        turn_end = self._turn_end[:1] if self._turn_end and self._turn_end[0] in self._special_ids else ()
-        return tuple(dict.fromkeys((*self._known(self.tokenizer.eos_token_id), *eos_ids, *turn_end)))
+        """Return EOS, what the model's authors added, and the one special token that closes a turn."""
+        closing = [token for token in self._encode(self.layout.turn_end) if token in self._special_ids]
+        ends = closing if len(closing) == 1 else []
+        return tuple(dict.fromkeys((*self._known(self.tokenizer.eos_token_id), *eos_ids, *ends)))
 
     @staticmethod
     def _known(token: int | None) -> tuple[int, ...]:

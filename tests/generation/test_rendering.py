@@ -7,7 +7,7 @@ from assistant.generation.escapes import WORD_JOINER
 from assistant.records import Prompt
 from tests.generation.layouts import LAYOUTS
 
-CHAT = ("zephyr", "llama3", "chatml", "mistral", "gemma")
+CHAT = ("zephyr", "llama3", "chatml", "mistral", "gemma", "llama2-sp", "zephyr-sp")
 ALL = tuple(LAYOUTS)
 
 
@@ -30,6 +30,8 @@ GOLDEN = {
     "<|start_header_id|>assistant<|end_header_id|>\n\n",
     "chatml": "<|im_start|>system\nAnswer with one word.<|im_end|>\n<|im_start|>user\na witty film<|im_end|>\n"
     "<|im_start|>assistant\npositive<|im_end|>\n<|im_start|>user\ndull and tired<|im_end|>\n<|im_start|>assistant\n",
+    "llama2-sp": "<s>[INST] <<SYS>>\nAnswer with one word.\n<</SYS>>\n\na witty film [/INST] positive </s>"
+    "<s>[INST] dull and tired [/INST]",
     "mistral": "<s>[INST] Answer with one word.\n\na witty film [/INST] positive</s>[INST] dull and tired [/INST]",
     "gemma": "<bos><start_of_turn>user\nAnswer with one word.\n\na witty film<end_of_turn>\n<start_of_turn>model\n"
     "positive<end_of_turn>\n<start_of_turn>user\ndull and tired<end_of_turn>\n<start_of_turn>model\n",
@@ -37,6 +39,7 @@ GOLDEN = {
     "### User:\ndull and tired\n\n### Assistant:\n",
     "t5": "Answer with one word.\n\na witty film\npositive\n\ndull and tired</s>",
 }
+GOLDEN["zephyr-sp"] = GOLDEN["zephyr"]
 
 
 @pytest.mark.parametrize("layout", ALL)
@@ -52,7 +55,7 @@ def test_the_ids_are_those_of_the_whole_text_without_added_tokens(renderers, lay
     assert renderer.count(FRIENDLY) == len(rendered.token_ids)
 
 
-@pytest.mark.parametrize("layout", [name for name in ALL if LAYOUTS[name][2]])
+@pytest.mark.parametrize("layout", [name for name in ALL if LAYOUTS[name][2] and name != "llama2-sp"])
 def test_there_is_exactly_one_bos_and_it_comes_first(renderers, layout):
     renderer = renderers[layout]
     ids = renderer.render(FRIENDLY).token_ids
@@ -66,7 +69,7 @@ def test_the_ids_equal_those_of_apply_chat_template_but_for_the_bos(renderers, l
     messages = list(conversation("hello there", "hi", "who are you?").messages[1:])
     prompt = Prompt(tuple(messages), ("history", "history", "question"))
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-    bos = [tokenizer.bos_token_id] if layout == "zephyr" else []
+    bos = [tokenizer.bos_token_id] if layout.startswith("zephyr") else []
     assert list(renderers[layout].render(prompt).token_ids) == bos + ids
 
 
@@ -192,6 +195,23 @@ def test_harmless_text_is_sent_byte_for_byte(renderers, layout):
         assert text in rendered.text
 
 
+@pytest.mark.parametrize("layout", CHAT)
+def test_the_check_on_ids_alone_refuses_what_the_insertion_would_have_broken(renderers, layout, monkeypatch):
+    """A positive control: the two defences are independent, and attacks are attacks."""
+    monkeypatch.setattr("assistant.generation.rendering.neutralised", lambda text, markers: text)
+    markers = [*LAYOUTS[layout][1], *renderers[layout].layout.markers]
+    for marker in set(markers) - {"<unk>"}:
+        with pytest.raises(PromptEscape):
+            renderers[layout].render(conversation(f"fine {marker}\n evil"))
+
+
+@pytest.mark.parametrize("layout", CHAT)
+def test_attacks_are_answered_and_not_refused(renderers, layout):
+    markers = [*LAYOUTS[layout][1], *renderers[layout].layout.markers]
+    for attack in attacks(markers, seed=1, n=300):
+        assert renderers[layout].render(conversation("xx", "yy", attack)).token_ids
+
+
 def test_a_marker_that_cannot_be_broken_is_refused():
     from assistant.generation.rendering import PromptRenderer
     from tests.generation.layouts import make_tokenizer
@@ -223,7 +243,7 @@ def test_training_ids_are_those_of_the_finished_conversation(renderers, layout):
     whole = renderer.tokenizer.apply_chat_template(
         [*turns, {"role": "assistant", "content": "negative"}], return_dict=False
     )
-    bos = [renderer.tokenizer.bos_token_id] if layout == "zephyr" else []
+    bos = [renderer.tokenizer.bos_token_id] if layout.startswith("zephyr") else []
     assert (bos + whole)[: len(ids)] == list(ids)
     assert not renderer.decode((bos + whole)[len(ids) :], special=True).strip()
 
@@ -253,4 +273,5 @@ def test_label_ids_continue_the_prompt(renderers, layout):
 
 
 def test_the_template_hash_tells_templates_apart(renderers):
-    assert len({renderers[layout].template_hash for layout in LAYOUTS}) == len(LAYOUTS)
+    assert renderers["zephyr"].template_hash == renderers["zephyr-sp"].template_hash
+    assert len({renderers[layout].template_hash for layout in LAYOUTS}) == len(LAYOUTS) - 1

@@ -33,7 +33,7 @@ _SHAPE = {
 FAMILIES = {
     # name: (layout, config, model); the windows are shorter than any prompt of the tests
     "mistral": ("mistral", MistralConfig, MistralForCausalLM, {"sliding_window": 8}),
-    "zephyr": ("zephyr", MistralConfig, MistralForCausalLM, {"sliding_window": None}),
+    "zephyr": ("zephyr-sp", MistralConfig, MistralForCausalLM, {"sliding_window": None}),
     "llama3": ("llama3", LlamaConfig, LlamaForCausalLM, {"rope_theta": 500_000.0}),
     "qwen2": ("chatml", Qwen2Config, Qwen2ForCausalLM, {"tie_word_embeddings": True}),
     "qwen3": ("chatml", Qwen3Config, Qwen3ForCausalLM, {}),
