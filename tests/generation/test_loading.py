@@ -162,3 +162,14 @@ def test_unknown_devices_and_settings_are_refused(model_folder):
 def test_a_tokenizer_without_a_template_gets_the_plain_one(copy):
     (copy / "chat_template.jinja").unlink()
     assert load_renderer(str(copy)).render(ASK).text.endswith("### User:\na witty film\n\n### Assistant:\n")
+
+
+@pytest.mark.parametrize("load_in", ["4bit", "8bit"])
+def test_quantised_models_reply_and_score(model_folder, load_in):
+    pytest.importorskip("bitsandbytes")
+    model = load_chat_model(ModelSettings(model=str(model_folder("llama3")), device="cpu", load_in=load_in))
+    prompt = model.renderer.render(ASK)
+    *_, rows = model.generate([prompt], [SamplingSettings(max_new_tokens=3)], Event())
+    assert rows[0].finish
+    assert all(score < 0 for score in model.score_labels(prompt, ["yes", "no"]))
+    assert "bitsandbytes" in type(model.network.model.layers[0].mlp.up_proj).__module__
