@@ -218,7 +218,7 @@ def _network(
 
     auto = transformers.AutoModelForSeq2SeqLM if encoder_decoder else transformers.AutoModelForCausalLM
     device = _device(settings.device)
-    dtype, notes = _dtype(settings.dtype, device, config, auto)
+    dtype, notes = _dtype(settings, device, config, auto)
     wanted = {**source.safely, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     if settings.load_in is not None:
         wanted |= {"quantization_config": _quantisation(settings.load_in, dtype), "device_map": {"": device}}
@@ -268,12 +268,14 @@ def _device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _dtype(wanted: str, device: str, config: Any, auto: Any) -> tuple[Any, tuple[str, ...]]:
+def _dtype(settings: ModelSettings, device: str, config: Any, auto: Any) -> tuple[Any, tuple[str, ...]]:
     """Return the number format, and a note where it costs exactness."""
     import torch
 
-    if wanted != "auto":
-        return getattr(torch, wanted), ()
+    if settings.dtype != "auto":
+        return getattr(torch, settings.dtype), ()
+    if settings.load_in == "8bit":
+        return torch.float16, ()  # what its matrix product works in, whatever it is given
     if device != "cpu":
         return (torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16), ()
     with torch.device("meta"):
