@@ -26,7 +26,6 @@ class ChatPage:
     service: Service
     panel: Panel
     strategy: Any
-    about: Any
     chatbot: Any
     strip: Any
     box: Any
@@ -36,7 +35,7 @@ class ChatPage:
     @property
     def task_outputs(self) -> list[Any]:
         """Return what changes with the task."""
-        return [self.strategy, self.about, self.chatbot, self.box]
+        return [self.strategy, self.chatbot, self.box]
 
     @property
     def run_outputs(self) -> list[Any]:
@@ -48,8 +47,9 @@ class ChatPage:
         """Return how the chat changes when the task does; `strategy` is kept if it fits."""
         strategy = controls.fitting_strategy(task, strategy)
         return {
-            self.strategy: gr.update(choices=controls.strategy_choices(task), value=strategy),
-            self.about: controls.strategy_about(strategy),
+            self.strategy: gr.update(
+                choices=controls.strategy_choices(task), value=strategy, info=controls.strategy_about(strategy)
+            ),
             self.chatbot: gr.update(examples=_examples(task), placeholder=welcome.greeting(task)),
             self.box: gr.update(placeholder=controls.placeholder(task)),
         }
@@ -100,11 +100,10 @@ class ChatPage:
         return {self.chatbot: shown, self.box: gr.update(**{**_idle(), "value": message})}
 
 
-def build(service: Service, panel: Panel, task: str, strategy: str) -> ChatPage:
-    """Return the chat, its components laid out in the open tab."""
+def build(service: Service, panel: Panel, strategy: Any, task: str) -> ChatPage:
+    """Return the chat, its components laid out in the open tab; `strategy` is its dropdown."""
     with gr.Row(elem_id="chat-row"):
         with gr.Column(scale=6, min_width=320):
-            chooser, about = _strategy(task, strategy)
             chatbot = _chatbot(task)
             strip = gr.HTML(elem_id="strip")
             box = gr.Textbox(
@@ -115,29 +114,34 @@ def build(service: Service, panel: Panel, task: str, strategy: str) -> ChatPage:
                 max_lines=8,
                 submit_btn=True,
                 elem_id="message",
-                autofocus=True,
             )
         with gr.Column(scale=5, min_width=320, elem_id="evidence"), gr.Tabs():
             with gr.Tab("Demonstrations"):
                 demonstrations = gr.HTML(cards.EMPTY, elem_id="demonstrations")
             with gr.Tab("Prompt"):
                 prompt = gr.HTML(prompt_view.EMPTY, elem_id="prompt")
-    return ChatPage(service, panel, chooser, about, chatbot, strip, box, demonstrations, prompt)
+    return ChatPage(service, panel, strategy, chatbot, strip, box, demonstrations, prompt)
 
 
-def _strategy(task: str, strategy: str) -> tuple[Any, Any]:
-    chooser = gr.Dropdown(
-        controls.strategy_choices(task), value=strategy, label="Strategy", elem_id="strategy", filterable=False
+def build_strategy(task: str, strategy: str) -> Any:
+    """Return the strategy dropdown, which stands above the tabs."""
+    return gr.Dropdown(
+        controls.strategy_choices(task),
+        value=strategy,
+        label="Strategy",
+        info=controls.strategy_about(strategy),
+        elem_id="strategy",
+        scale=6,
+        min_width=280,
+        filterable=False,
     )
-    return chooser, gr.HTML(controls.strategy_about(strategy), elem_id="strategy-about")
 
 
-def _chatbot(task: str) -> Any:  # noqa: ANN401 - gradio is untyped here
+def _chatbot(task: str) -> Any:
     return gr.Chatbot(
         label="Conversation",
         show_label=False,
-        height="58vh",
-        min_height=320,
+        height="max(300px, calc(100dvh - 372px))",
         editable="user",
         buttons=["copy", "copy_all"],
         # What was typed and what was replied is shown as it is: nothing in it can be markup.
@@ -179,7 +183,7 @@ def wire(page: ChatPage) -> None:
     _wire_rest(page)
 
 
-def _wire_starters(page: ChatPage, send: Any, values: list[Any], running: dict[str, Any]) -> None:  # noqa: ANN401
+def _wire_starters(page: ChatPage, send: Any, values: list[Any], running: dict[str, Any]) -> None:
     def choose(data: gr.SelectData, strategy: str, task: str) -> Updates:
         starter = welcome.starters(task)[data.index]
         strategy = controls.fitting_strategy(starter.task, starter.strategy or strategy)
@@ -219,12 +223,13 @@ def _wire_rest(page: ChatPage) -> None:
         page.service.stop(f"{_session(request)}/chat")
 
     def choose(strategy: str, task: str) -> Updates:
-        return {page.about: controls.strategy_about(strategy), **page.panel.for_strategies(task, [strategy])}
+        about = {page.strategy: gr.update(info=controls.strategy_about(strategy))}
+        return about | page.panel.for_strategies(task, [strategy])
 
     page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip], **quiet)
     page.chatbot.clear(clear, None, [page.strip, page.box, page.demonstrations, page.prompt], **quiet)
     page.box.stop(stop, None, None, **quiet)
-    page.strategy.input(choose, [page.strategy, page.panel.task], [page.about, *page.panel.outputs], **quiet)
+    page.strategy.input(choose, [page.strategy, page.panel.task], [page.strategy, *page.panel.outputs], **quiet)
 
 
 def _examples(task: str) -> list[dict[str, str]]:
@@ -239,7 +244,7 @@ def _idle() -> dict[str, Any]:
     return dict(gr.update(submit_btn=True, stop_btn=False))
 
 
-def _position(index: Any) -> int:  # noqa: ANN401 - an int, or a pair in older pages
+def _position(index: Any) -> int:
     return int(index[0] if isinstance(index, tuple | list) else index)
 
 

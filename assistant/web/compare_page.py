@@ -72,17 +72,25 @@ class ComparePage:
             self.service.end(key, stop)
 
 
-def build(service: Service, panel: Panel, task: str) -> ComparePage:
-    """Return the comparison, its components laid out in the open tab."""
+def build_strategies(task: str) -> Any:
+    """Return the dropdown of compared strategies, which takes the place of the chat's."""
     least, most = COLUMNS
-    strategies = gr.Dropdown(
+    return gr.Dropdown(
         controls.strategy_choices(task),
         value=controls.compared_strategies(task),
         multiselect=True,
         max_choices=most,
-        label=f"Strategies ({least} to {most})",
+        label="Strategies",
+        info=f"Choose {least} to {most}; each becomes a column.",
         elem_id="strategies",
+        scale=6,
+        min_width=280,
+        visible=False,
     )
+
+
+def build(service: Service, panel: Panel, strategies: Any, task: str) -> ComparePage:
+    """Return the comparison, its components laid out in the open tab; `strategies` is its dropdown."""
     box = gr.Textbox(
         placeholder=controls.placeholder(task),
         label="Message",

@@ -59,21 +59,17 @@ def answer_messages(answer: Answer) -> list[dict[str, Any]]:
 
 def strip_html(answer: Answer) -> str:
     """Return what the answer came to and what it cost, in one line of small labels."""
-    speed = [chip(_speed(answer), "quiet", "new tokens per second")] if answer.new_tokens and answer.seconds else []
-    first = answer.calls[0].first_token_seconds if answer.calls else None
-    wait = [chip(f"first token {first:.2f} s", "quiet")] if first is not None else []
     strategy = STRATEGIES.get(answer.strategy)
-    parts = [
-        *verdict(answer),
-        chip(strategy.title if strategy else answer.strategy, "quiet"),
-        chip(f"{plural(answer.prompt_tokens, 'prompt token')}", "quiet"),
-        chip(f"{answer.new_tokens:,} new", "quiet", "new tokens"),
-        *speed,
-        *wait,
-        chip(f"{answer.seconds:.1f} s", "quiet"),
-    ]
+    facts = [f"{answer.prompt_tokens:,} prompt + {plural(answer.new_tokens, 'new token')}"]
+    if answer.new_tokens and answer.seconds:
+        facts.append(f"{answer.new_tokens / answer.seconds:,.0f} tokens/s")
+    if answer.calls and answer.calls[0].first_token_seconds is not None:
+        facts.append(f"first token {answer.calls[0].first_token_seconds:.2f} s")
+    facts.append(f"{answer.seconds:.1f} s")
     state = "done" if answer.done else "running"
-    return f'<div class="sw-strip" data-state="{state}">{"".join(parts)}</div>'
+    title = chip(strategy.title if strategy else answer.strategy, "quiet")
+    cost = f'<span class="sw-facts">{esc(" · ".join(facts))}</span>'
+    return f'<div class="sw-strip" data-state="{state}">{"".join(verdict(answer))}{title}{cost}</div>'
 
 
 def verdict(answer: Answer) -> list[str]:
@@ -105,10 +101,6 @@ def has_verdict(answer: Answer) -> bool:
 def waiting_html(sentence: str) -> str:
     """Return the strip while a run has not begun."""
     return f'<div class="sw-strip" data-state="waiting"><span class="sw-spin"></span>{esc(sentence)}</div>'
-
-
-def _speed(answer: Answer) -> str:
-    return f"{answer.new_tokens / answer.seconds:,.0f} tokens/s"
 
 
 def _likelihoods(scores: Mapping[str, float]) -> str:

@@ -9,7 +9,6 @@ from assistant.prompting.strategies import Strategy, find_strategy, strategies_f
 from assistant.prompting.tasks import Task, list_tasks, load_task
 from assistant.records import Message
 from assistant.settings import GuardSettings, RetrievalSettings, SamplingSettings
-from assistant.web.markup import esc
 
 Choices = list[tuple[str, str]]
 
@@ -111,22 +110,20 @@ def placeholder(task: str) -> str:
     """Return what the empty message box says."""
     fields = load_task(task).fields
     if len(fields) == 1:
-        return "Type a message, or choose one above" if task == "chat" else f"Type a {fields[0]}"
+        return f"Type a {fields[0]}" if task == "chat" else f"Type a {fields[0]} ({load_task(task).title.lower()})"
     return f"One text per line (Shift+Enter for a new line): {', '.join(fields)}"
 
 
 def strategy_about(name: str) -> str:
-    """Return what a strategy does and where it was published, as HTML."""
+    """Return what a strategy does and where it was published."""
     strategy = find_strategy(name)
-    source = f' <span class="sw-source">{esc(strategy.source)}</span>' if strategy.source else ""
-    return f'<p class="sw-about">{esc(strategy.about)}{source}</p>'
+    return f"{strategy.about} ({strategy.source})" if strategy.source else strategy.about
 
 
 def task_about(name: str) -> str:
-    """Return what a task asks, as HTML."""
+    """Return what a task asks, and its possible answers."""
     task = load_task(name)
-    answers = f" Answers: {', '.join(task.labels)}." if task.labels else ""
-    return f'<p class="sw-about">{esc(task.about)}{esc(answers)}</p>'
+    return f"{task.about} Answers: {', '.join(task.labels)}." if task.labels else task.about
 
 
 def selector_matters(strategy: Strategy) -> bool:

@@ -22,13 +22,16 @@ def build(service: Service) -> gr.Blocks:
     """Return the page."""
     with gr.Blocks(title="Shotwise", analytics_enabled=False, fill_width=True) as page:
         header = gr.HTML(header_html(service.status), elem_id="header")
-        panel = build_task(FIRST_TASK)
+        with gr.Row(elem_id="choices"):
+            panel = build_task(FIRST_TASK)
+            strategy = chat_page.build_strategy(FIRST_TASK, FIRST_STRATEGY)
+            strategies = compare_page.build_strategies(FIRST_TASK)
         build_settings(panel, FIRST_TASK)
         with gr.Tabs(elem_id="pages"):
             with gr.Tab("Chat", id="chat") as chat_tab:
-                chat = chat_page.build(service, panel, FIRST_TASK, FIRST_STRATEGY)
+                chat = chat_page.build(service, panel, strategy, FIRST_TASK)
             with gr.Tab("Compare", id="compare") as compare_tab:
-                compare = compare_page.build(service, panel, FIRST_TASK)
+                compare = compare_page.build(service, panel, strategies, FIRST_TASK)
         chat_page.wire(chat)
         compare_page.wire(compare)
         _wire_task(panel, chat, compare)
@@ -45,17 +48,16 @@ def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.Com
             panel.for_task(task),
             panel.for_strategies(task, [strategy]),
             chat.for_task(task, strategy),
-            compare.for_task(task),
         )
 
     panel.task.input(
         choose,
         [panel.task, chat.strategy],
-        [*panel.outputs, *chat.task_outputs, *compare.task_outputs],
+        [*panel.outputs, *chat.task_outputs],
         show_progress="hidden",
         api_visibility=PRIVATE,
     )
-    # A starter changes the task without the person touching the dropdown.
+    # A starter changes the task too, without anybody touching the dropdown.
     panel.task.change(
         compare.for_task, panel.task, compare.task_outputs, show_progress="hidden", api_visibility=PRIVATE
     )
@@ -65,23 +67,31 @@ def _wire_tabs(
     panel: Panel,
     chat: chat_page.ChatPage,
     compare: compare_page.ComparePage,
-    chat_tab: Any,  # noqa: ANN401
-    compare_tab: Any,  # noqa: ANN401
+    chat_tab: Any,
+    compare_tab: Any,
 ) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
 
-    def one(task: str, strategy: str) -> Updates:
-        return panel.for_strategies(task, [strategy])
+    def to_chat(task: str, strategy: str) -> Updates:
+        return panel.for_strategies(task, [strategy]) | _shown(chat.strategy, compare.strategies)
 
-    chat_tab.select(one, [panel.task, chat.strategy], panel.outputs, **quiet)
-    for event in (compare_tab.select, compare.strategies.input):
-        event(panel.for_strategies, [panel.task, compare.strategies], panel.outputs, **quiet)
+    def to_compare(task: str, strategies: list[str]) -> Updates:
+        return panel.for_strategies(task, strategies) | _shown(compare.strategies, chat.strategy)
+
+    outputs = [*panel.outputs, chat.strategy, compare.strategies]
+    chat_tab.select(to_chat, [panel.task, chat.strategy], outputs, **quiet)
+    compare_tab.select(to_compare, [panel.task, compare.strategies], outputs, **quiet)
+    compare.strategies.input(panel.for_strategies, [panel.task, compare.strategies], panel.outputs, **quiet)
+
+
+def _shown(one: Any, other: Any) -> Updates:
+    return {one: gr.update(visible=True), other: gr.update(visible=False)}
 
 
 def _wire_status(
     page: gr.Blocks,
     service: Service,
-    header: Any,  # noqa: ANN401
+    header: Any,
     panel: Panel,
     chat: chat_page.ChatPage,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from assistant.errors import ModelError, ShotwiseError
 from assistant.records import Answer
 from assistant.settings import ModelSettings
+from assistant.web.shelf import AnswerShelf
 
 if TYPE_CHECKING:
     from assistant.answering import Assistant, Request
@@ -53,6 +54,7 @@ class Service:
         self._turn = threading.Lock()
         self._runs: dict[str, threading.Event] = {}
         self._waiting = 0
+        self.answers = AnswerShelf()
         name = self._settings.model if model is None else model.name
         self.status = Status("loading", f"Loading the model {name} …", name, self._settings.adapter)
 

@@ -20,7 +20,6 @@ class Panel:
     """The components of the shared controls; `inputs` are in the order of `Controls`."""
 
     task: Any
-    about: Any
     shared: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -32,13 +31,12 @@ class Panel:
     def outputs(self) -> list[Any]:
         """Return the components that change with the task or strategy."""
         names = ("index", "selector", "order", "k", "guard", "reading", "wording", "remember")
-        return [self.task, self.about, *(self.shared[name] for name in names)]
+        return [self.task, *(self.shared[name] for name in names)]
 
     def for_task(self, task: str) -> Updates:
         """Return how the controls change when the task does."""
         return {
-            self.task: task,
-            self.about: controls.task_about(task),
+            self.task: gr.update(value=task, info=controls.task_about(task)),
             self.shared["index"]: gr.update(choices=controls.index_choices(task), value=""),
             self.shared["wording"]: gr.update(choices=controls.wording_choices(task), value=_default_wording(task)),
             self.shared["remember"]: task == "chat",
@@ -74,12 +72,18 @@ def merged(*updates: Updates) -> Updates:
 
 def build_task(task: str) -> Panel:
     """Return the panel with its task dropdown, which stands above the tabs."""
-    with gr.Row(elem_id="task-row", equal_height=True):
-        dropdown = gr.Dropdown(
-            controls.task_choices(), value=task, label="Task", elem_id="task", scale=1, min_width=220, filterable=False
+    return Panel(
+        gr.Dropdown(
+            controls.task_choices(),
+            value=task,
+            label="Task",
+            info=controls.task_about(task),
+            elem_id="task",
+            scale=4,
+            min_width=280,
+            filterable=False,
         )
-        about = gr.HTML(controls.task_about(task), elem_id="task-about")
-    return Panel(dropdown, about)
+    )
 
 
 def build_settings(panel: Panel, task: str) -> None:

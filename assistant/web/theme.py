@@ -70,6 +70,8 @@ def theme() -> gr.themes.Base:
         input_border_color_focus="#24967b",
         input_border_color_focus_dark="#46b296",
         block_shadow="none",
+        input_border_width="1px",
+        input_border_width_dark="1px",
         block_shadow_dark="none",
         block_label_text_color="#57544e",
         block_label_text_color_dark="#b9b5ab",
