@@ -38,16 +38,16 @@ class DemoSettings:
     heads: int = 4
     feed_forward: int = 704
     context_tokens: int = 2048
-    tokens: int = 7_000_000
+    tokens: int = 4_500_000
     """Training tokens in all, padding not counted."""
-    prose_share: float = 0.08
+    prose_share: float = 0.05
     """Share of tokens that are plain English."""
-    batch_tokens: int = 4096
+    batch_tokens: int = 2048
     longest: int = 640
     """Tokens of the longest episode that is used."""
     learning_rate: float = 1.5e-3
     seed: int = 0
-    save_every: int = 200
+    save_every: int = 250
     """Steps between checkpoints."""
 
 
