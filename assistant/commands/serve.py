@@ -20,7 +20,9 @@ def serve(
     """Serve the page on this machine only."""
     settings = ServerSettings(port=port)
     chosen = model.settings()
+    from assistant.web.page import check_port
     from assistant.web.page import serve as serve_page
 
+    check_port(settings)
     build_missing()
     serve_page(chosen, settings, ready=lambda address: say(f"Shotwise is at {address} (Ctrl-C stops it)."))

@@ -11,6 +11,7 @@ from assistant import paths
 from assistant.errors import MissingDependency, ModelError
 from assistant.generation.adapters import attach, check_adapter, check_base, find_adapter
 from assistant.generation.chat_model import ChatModel, ScriptedModel
+from assistant.generation.identity import model_identity
 from assistant.generation.prompt_only import PromptOnlyModel
 from assistant.generation.rendering import PromptRenderer
 from assistant.settings import ModelSettings
@@ -99,7 +100,15 @@ def load_chat_model(settings: ModelSettings) -> ChatModel:
     from assistant.generation.local_model import LocalModel
 
     name = adapter.path.resolve().name if adapter is not None else None
-    return LocalModel(network, renderer, name=source.name, context_tokens=context, adapter=name, notes=notes)
+    identity = model_identity(
+        source.place,
+        revision=getattr(config, "_commit_hash", None),
+        load_in=settings.load_in,
+        adapter=adapter.path if adapter is not None else None,
+    )
+    return LocalModel(
+        network, renderer, name=source.name, context_tokens=context, adapter=name, notes=notes, identity=identity
+    )
 
 
 def _find(model: str) -> _Source:

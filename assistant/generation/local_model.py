@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Event, Lock
 from typing import Any
 
@@ -35,8 +35,10 @@ class LocalModel:
         context_tokens: int,
         adapter: str | None = None,
         notes: tuple[str, ...] = (),
+        identity: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.adapter, self.notes = name, adapter, notes
+        self.identity = dict(identity or {})
         self.renderer, self.context_tokens = renderer, context_tokens
         self.network = network.eval()
         self.dtype = str(network.dtype).removeprefix("torch.")
