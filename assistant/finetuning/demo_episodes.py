@@ -188,7 +188,7 @@ class Episodes:
 
     def _balanced(self, k: int) -> list[Labelled]:
         rows = self.rng.sample(self.sources.reviews, k)
-        if k and len({row.label for row in rows}) == 1:
+        if k > 1 and len({row.label for row in rows}) == 1:
             return self._balanced(k)
         return rows
 
