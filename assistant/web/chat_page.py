@@ -29,6 +29,8 @@ class ChatPage:
     chatbot: Any
     strip: Any
     box: Any
+    chosen: Any
+    """Which answer the two below belong to."""
     demonstrations: Any
     prompt: Any
 
@@ -41,7 +43,21 @@ class ChatPage:
     def run_outputs(self) -> list[Any]:
         """Return what changes while a message is answered."""
         ids = [self.panel.shared["pinned"], self.panel.shared["banned"]]
-        return [self.chatbot, self.strip, self.box, self.demonstrations, self.prompt, *ids]
+        return [self.chatbot, self.strip, self.box, *self.evidence, *ids]
+
+    @property
+    def evidence(self) -> list[Any]:
+        """Return what stands beside the conversation."""
+        return [self.chosen, self.demonstrations, self.prompt]
+
+    def beside(self, session: str, turn: int, answer: Answer | None) -> Updates:
+        """Return what is shown beside the conversation for one of its answers."""
+        choices = content.answer_choices(self.service.answers.turns(session))
+        return {
+            self.chosen: gr.update(choices=choices, value=turn or None, visible=len(choices) > 1),
+            self.demonstrations: cards.demonstrations_html(answer),
+            self.prompt: prompt_view.prompt_html(answer),
+        }
 
     def for_task(self, task: str, strategy: str) -> Updates:
         """Return how the chat changes when the task does; `strategy` is kept if it fits."""
@@ -72,7 +88,7 @@ class ChatPage:
                     yield {self.strip: content.waiting_html(state.sentence)}
                     continue
                 before, (answer,) = answer, state
-                yield self._snapshot(asked, answer, before)
+                yield self._snapshot(session, asked, answer, before)
             yield {self.box: _idle()} if answer else {**self._restored(shown, message), self.strip: ""}
         except ShotwiseError as error:
             gr.Warning(error.sentence(), title="Not answered")
@@ -80,15 +96,16 @@ class ChatPage:
         finally:
             self.service.end(key, stop)
 
-    def _snapshot(self, asked: Shown, answer: Answer, before: Answer | None) -> Updates:
+    def _snapshot(self, session: str, asked: Shown, answer: Answer, before: Answer | None) -> Updates:
         update: Updates = {
             self.chatbot: [*asked, *content.answer_messages(answer)],
             self.strip: content.strip_html(answer),
         }
         # What stands beside the answer changes with the calls, not with the tokens: a person may be reading it.
         if before is None or answer.done or len(answer.calls) != len(before.calls):
-            update[self.demonstrations] = cards.demonstrations_html(answer)
-            update[self.prompt] = prompt_view.prompt_html(answer)
+            turn = len(content.user_turns(asked))
+            self.service.answers.put(session, turn, answer)
+            update |= self.beside(session, turn, answer)
         if answer.done:
             ids = [hit.demonstration.id for hit in answer.demonstrations]
             ids += [exclusion.demonstration.id for exclusion in answer.excluded]
@@ -115,12 +132,19 @@ def build(service: Service, panel: Panel, strategy: Any, task: str) -> ChatPage:
                 submit_btn=True,
                 elem_id="message",
             )
-        with gr.Column(scale=5, min_width=320, elem_id="evidence"), gr.Tabs():
-            with gr.Tab("Demonstrations"):
-                demonstrations = gr.HTML(cards.EMPTY, elem_id="demonstrations")
-            with gr.Tab("Prompt"):
-                prompt = gr.HTML(prompt_view.EMPTY, elem_id="prompt")
-    return ChatPage(service, panel, strategy, chatbot, strip, box, demonstrations, prompt)
+        with gr.Column(scale=5, min_width=320, elem_id="evidence"):
+            evidence = _evidence()
+    return ChatPage(service, panel, strategy, chatbot, strip, box, *evidence)
+
+
+def _evidence() -> tuple[Any, Any, Any]:
+    chosen = gr.Dropdown([], label="Answer", visible=False, filterable=False, elem_id="answer")
+    with gr.Tabs():
+        with gr.Tab("Demonstrations"):
+            demonstrations = gr.HTML(cards.EMPTY, elem_id="demonstrations")
+        with gr.Tab("Prompt"):
+            prompt = gr.HTML(prompt_view.EMPTY, elem_id="prompt")
+    return chosen, demonstrations, prompt
 
 
 def build_strategy(task: str, strategy: str) -> Any:
@@ -211,13 +235,15 @@ def _wire_rest(page: ChatPage) -> None:
         return {page.chatbot: shown[:at], page.box: content.plain_text(shown[at]["content"]), page.strip: ""}
 
     def clear(request: gr.Request) -> Updates:
-        page.service.discard(f"{_session(request)}/chat")
-        return {
-            page.strip: "",
-            page.box: _idle(),
-            page.demonstrations: cards.EMPTY,
-            page.prompt: prompt_view.EMPTY,
-        }
+        session = _session(request)
+        page.service.discard(f"{session}/chat")
+        page.service.answers.forget(session)
+        return {page.strip: "", page.box: _idle(), **page.beside(session, 0, None)}
+
+    def look(request: gr.Request, turn: int | None) -> Updates:
+        session = _session(request)
+        update = page.beside(session, turn or 0, page.service.answers.get(session, turn or 0))
+        return {component: update[component] for component in (page.demonstrations, page.prompt)}
 
     def stop(request: gr.Request) -> None:
         page.service.stop(f"{_session(request)}/chat")
@@ -227,7 +253,8 @@ def _wire_rest(page: ChatPage) -> None:
         return about | page.panel.for_strategies(task, [strategy])
 
     page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip], **quiet)
-    page.chatbot.clear(clear, None, [page.strip, page.box, page.demonstrations, page.prompt], **quiet)
+    page.chatbot.clear(clear, None, [page.strip, page.box, *page.evidence], **quiet)
+    page.chosen.input(look, page.chosen, [page.demonstrations, page.prompt], **quiet)
     page.box.stop(stop, None, None, **quiet)
     page.strategy.input(choose, [page.strategy, page.panel.task], [page.strategy, *page.panel.outputs], **quiet)
 

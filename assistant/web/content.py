@@ -31,13 +31,22 @@ def plain_text(content: object) -> str:
     """Return the text of a message's content, which may be a string or a list of blocks."""
     if isinstance(content, str):
         return content
-    blocks = content if isinstance(content, list) else [content]
+    blocks: list[Any] = content if isinstance(content, list) else [content]
     return "".join(block if isinstance(block, str) else str(block.get("text", "")) for block in blocks)
 
 
 def user_turns(shown: Sequence[Any]) -> list[int]:
     """Return the positions of the person's messages in a chat display."""
     return [at for at, message in enumerate(shown) if message["role"] == "user"]
+
+
+def answer_choices(answers: Mapping[int, Answer]) -> list[tuple[str, int]]:
+    """Return (what was asked, turn) of every answer, for a list to choose from."""
+    choices = []
+    for turn, answer in answers.items():
+        asked = " ".join(answer.message.split())
+        choices.append((f"{turn}. {asked if len(asked) <= 70 else asked[:69] + '…'}", turn))
+    return choices
 
 
 def answer_messages(answer: Answer) -> list[dict[str, Any]]:

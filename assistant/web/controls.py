@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from assistant.answering import Request
 from assistant.prompting.strategies import Strategy, find_strategy, strategies_for
@@ -19,7 +19,8 @@ ORDERS: Choices = [("Nearest last", "nearest-last"), ("Nearest first", "nearest-
 _COMPARED = ("zero-shot", "zero-shot-cot", "static-few-shot", "dynamic-few-shot")
 
 
-class Controls(NamedTuple):
+@dataclass(frozen=True)
+class Controls:
     """The values of the controls that chat and compare share, in the order of the page."""
 
     task: str
@@ -117,7 +118,8 @@ def placeholder(task: str) -> str:
 def strategy_about(name: str) -> str:
     """Return what a strategy does and where it was published."""
     strategy = find_strategy(name)
-    return f"{strategy.about} ({strategy.source})" if strategy.source else strategy.about
+    published = "; ".join(source.split(",")[0].strip() for source in strategy.source.split(";"))
+    return f"{strategy.about} ({published})" if published else strategy.about
 
 
 def task_about(name: str) -> str:

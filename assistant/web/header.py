@@ -12,11 +12,8 @@ def header_html(status: Status) -> str:
     """Return the header; while the model is loading it says so."""
     if status.state == "ready":
         adapter = f"adapter {status.adapter}" if status.adapter else "no adapter"
-        facts = (
-            chip(f"model {status.model}", "on")
-            + chip(adapter, "quiet")
-            + (chip(status.dtype, "quiet") if status.dtype not in ("", "none") else "")
-        )
+        dtype = chip(status.dtype, "quiet") if status.dtype not in ("", "none") else ""
+        facts = chip(f"model {status.model}", "on") + chip(adapter, "quiet") + dtype
     elif status.state == "failed":
         facts = f'<span class="sw-error" role="alert">{esc(status.sentence)}</span>'
     else:

@@ -107,6 +107,7 @@ def _wire_status(
     def leave(request: gr.Request) -> None:
         for name in ("chat", "compare"):
             service.discard(f"{request.session_hash}/{name}")
+        service.answers.forget(str(request.session_hash))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
     clock = gr.Timer(1.0)
