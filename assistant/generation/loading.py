@@ -9,7 +9,7 @@ from typing import Any
 
 from assistant import paths
 from assistant.errors import MissingDependency, ModelError
-from assistant.generation.adapters import attach, check_adapter, check_base, find_adapter
+from assistant.generation.adapters import AdapterFolder, attach, check_adapter, check_base, find_adapter
 from assistant.generation.chat_model import ChatModel, ScriptedModel
 from assistant.generation.identity import model_identity
 from assistant.generation.prompt_only import PromptOnlyModel
@@ -63,12 +63,11 @@ def load_prompt_model(settings: ModelSettings) -> ChatModel:
     if settings.model == SCRIPTED:
         return ScriptedModel()
     source = _find(settings.model)
+    adapter = _adapter(settings, source)
     config = _config(source)
     renderer = _renderer(source, encoder_decoder=_is_encoder_decoder(source, config))
     context, name = _context(config, renderer), None
-    if settings.adapter:
-        adapter = check_adapter(find_adapter(settings.adapter))
-        check_base(adapter, source.name, source.folder)
+    if adapter is not None:
         context, name = context - int(adapter.config.get("num_virtual_tokens") or 0), adapter.path.resolve().name
     return PromptOnlyModel(renderer, name=source.name, context_tokens=context, adapter=name)
 
@@ -85,9 +84,7 @@ def load_chat_model(settings: ModelSettings) -> ChatModel:
             raise ModelError("The scripted model has no weights to adapt.", "Leave --adapter out.")
         return ScriptedModel()
     source = _find(settings.model)
-    adapter = check_adapter(find_adapter(settings.adapter)) if settings.adapter else None
-    if adapter is not None:
-        check_base(adapter, source.name, source.folder)
+    adapter = _adapter(settings, source)
     config = _config(source)
     encoder_decoder = _is_encoder_decoder(source, config)
     renderer = _renderer(source, encoder_decoder=encoder_decoder)
@@ -109,6 +106,15 @@ def load_chat_model(settings: ModelSettings) -> ChatModel:
     return LocalModel(
         network, renderer, name=source.name, context_tokens=context, adapter=name, notes=notes, identity=identity
     )
+
+
+def _adapter(settings: ModelSettings, source: _Source) -> AdapterFolder | None:
+    """Return the adapter, if one is asked for, checked before anything heavy is loaded."""
+    if not settings.adapter:
+        return None
+    adapter = check_adapter(find_adapter(settings.adapter))
+    check_base(adapter, source.name, source.folder)
+    return adapter
 
 
 def _find(model: str) -> _Source:
