@@ -51,3 +51,15 @@ def make_problems(folder, name="problems"):
     path.write_text("\n".join(json.dumps(dict(zip(keys, row, strict=True))) for row in PROBLEMS), encoding="utf-8")
     build_index(str(path), name, Fields(("question",), "answer", "rationale", "id"), encoder="toy")
     return DemonstrationIndex.open(name)
+
+
+def make_explained(folder, name="explained"):
+    """Return an opened index of reviews with a rationale each."""
+    path = folder / "explained.jsonl"
+    lines = (
+        json.dumps({"id": row, "text": text, "label": label, "why": f"The writer says: {text}."})
+        for row, text, label in REVIEWS
+    )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    build_index(str(path), name, Fields(("text",), "label", "why", "id"), encoder="toy")
+    return DemonstrationIndex.open(name)
