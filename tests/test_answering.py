@@ -1,0 +1,415 @@
+"""One request gives one prompt wherever it is asked, and an answer says everything behind it."""
+
+import itertools
+import threading
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from assistant.answering import Assistant, Request
+from assistant.errors import IndexMismatch, IndexNotFound, PromptError, PromptTooLong, SettingError, UnknownName
+from assistant.generation.chat_model import ScriptedModel
+from assistant.prompting.strategies import STRATEGIES
+from assistant.prompting.tasks import EXTRACT, TRIGGER
+from assistant.records import Message
+from assistant.retrieval.index import delete_index
+from assistant.settings import GuardSettings, RetrievalSettings, SamplingSettings
+from tests.toys import REVIEWS, make_explained, make_problems, make_reviews
+
+WITTY = "a witty film"
+
+
+@pytest.fixture
+def toy(home):
+    return make_reviews(home)
+
+
+def sentiment(strategy="dynamic-few-shot", message=WITTY, **changes):
+    return Request(message, strategy, "sentiment", "toy", **changes)
+
+
+def answer(request, replies=None):
+    return Assistant(ScriptedModel() if replies is None else ScriptedModel(replies)).answer(request)
+
+
+def ids(hits):
+    return [hit.demonstration.id for hit in hits]
+
+
+# Calls
+
+
+def test_a_plain_strategy_makes_one_call_and_shows_it_whole(toy):
+    got = answer(sentiment())
+    (call,) = got.calls
+    assert (got.answer, got.final_answer, got.problem, got.done) == ("positive", "positive", "", True)
+    assert call.messages[-1]["content"] == "Review: a witty film"
+    assert call.prompt.endswith("Review: a witty film</s>\n<|assistant|>\n")
+    assert (call.reply, call.new_tokens, call.finish) == ("positive", 1, "end")
+    assert call.prompt_tokens == len(call.prompt.encode()) - len("<s>") + 1 - 3 * call.prompt.count("</s>")
+    assert got.index == "toy"
+
+
+def test_reasoning_that_is_asked_for_takes_a_second_call():
+    request = Request("3 and 4?", "zero-shot-cot", "word-problems")
+    got = answer(request, ["Three and four make seven.", "7"])
+    first, second = got.calls
+    assert first.messages[-1]["content"].endswith(TRIGGER)
+    assert second.messages[: len(first.messages)] == first.messages
+    assert [message["content"] for message in second.messages[-2:]] == ["Three and four make seven.", EXTRACT]
+    assert (got.reasoning, got.answer, got.final_answer) == ("Three and four make seven.", "7", "7")
+
+
+def test_reasoning_that_is_shown_is_split_from_the_answer():
+    got = answer(
+        Request("3 and 4?", "static-cot", "word-problems"), ["Let's think step by step: 3 + 4 = 7.\nAnswer: 7"]
+    )
+    assert (got.reasoning, got.answer, got.final_answer) == ("3 + 4 = 7.", "7", "7")
+    assert len(got.calls) == 1
+
+
+def test_while_it_streams_there_is_no_final_answer_and_the_text_only_grows():
+    model = ScriptedModel(["3 + 4 = 7.\nAnswer: 7"])
+    snapshots = list(Assistant(model).stream(Request("3 and 4?", "static-cot", "word-problems")))
+    assert all(snapshot.final_answer is None and not snapshot.problem for snapshot in snapshots[:-1])
+    assert [snapshot.done for snapshot in snapshots] == [False] * (len(snapshots) - 1) + [True]
+    replies = [snapshot.calls[0].reply for snapshot in snapshots]
+    assert all(after.startswith(before) for before, after in itertools.pairwise(replies))
+
+
+# Votes
+
+
+def voted(*finals, **changes):
+    replies = [f"Because.\nAnswer: {final}" if final else "No idea." for final in finals]
+    request = Request("How many?", "self-consistency", "word-problems", **changes)
+    model = ScriptedModel(replies)
+    return Assistant(model).answer(request), model
+
+
+def test_the_most_frequent_final_answer_wins_and_unreadable_replies_do_not_vote():
+    got, _ = voted("4", "7", "", "7", "7")
+    assert (got.final_answer, got.answer, got.votes) == ("7", "7", {"4": 1, "7": 3})
+    assert len(got.calls) == STRATEGIES["self-consistency"].samples == 5
+
+
+def test_a_tie_goes_to_the_answer_reached_first():
+    assert voted("4", "7", "7", "4", "1")[0].final_answer == "4"
+
+
+def test_numbers_vote_by_value_not_by_spelling():
+    assert voted("7.0", "4", "7", "07", "4")[0].votes == {"7": 3, "4": 2}
+
+
+def test_no_readable_reply_is_a_problem():
+    got, _ = voted("", "", "", "", "")
+    assert got.final_answer is None
+    assert got.problem.startswith("none of 5 replies could be read")
+
+
+def test_samples_differ_in_seed_and_are_never_greedy():
+    seen = []
+
+    def rule(prompt, sampling):
+        seen.append(sampling)
+        return "Answer: 1"
+
+    request = Request("How many?", "self-consistency", "word-problems", sampling=SamplingSettings(seed=10))
+    answer(request, rule)
+    assert [sampling.seed for sampling in seen] == [10, 11, 12, 13, 14]
+    assert {sampling.temperature for sampling in seen} == {0.7}
+    answer(replace(request, sampling=SamplingSettings(temperature=0.2)), rule)
+    assert seen[-1].temperature == 0.2
+
+
+# Problems
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        ("", "the reply is empty"),
+        ("hard to say", "the reply names no label (negative, positive)"),
+        ("positive and negative", "the reply names several labels: negative, positive"),
+    ],
+)
+def test_an_unreadable_reply_is_a_problem_and_never_a_default_class(reply, problem, toy):
+    got = answer(sentiment("zero-shot"), [reply])
+    assert (got.final_answer, got.problem) == (None, problem)
+    assert got.to_json()["final_answer"] is None
+
+
+def test_reasoning_without_an_answer_is_a_problem_and_the_reply_is_kept():
+    got = answer(Request("3 and 4?", "static-cot", "word-problems"), ["It is seven."])
+    assert (got.final_answer, got.answer) == (None, "It is seven.")
+    assert got.problem == "the reasoning does not end with 'Answer:'"
+
+
+def test_a_published_template_is_read_by_its_own_label_names():
+    got = answer(sentiment("imdb-few-shot"), ["This review belongs to 'class_1'"])
+    assert got.final_answer == "positive"
+    assert answer(sentiment("imdb-baseline"), ["class_0 (negative review)"]).final_answer == "negative"
+
+
+# Label reading
+
+
+def test_label_reading_takes_the_likeliest_and_generates_nothing(toy):
+    model = ScriptedModel(["negative"])
+    got = Assistant(model).answer(sentiment(reading="labels"))
+    assert (got.final_answer, got.answer) == ("negative", "negative")
+    assert got.label_scores["negative"] > got.label_scores["positive"]
+    assert model.steps == 0
+    assert len(got.calls) == 1
+    assert got.calls[0].new_tokens == 0
+
+
+def test_label_reading_of_a_published_template_scores_whole_replies():
+    scored = []
+
+    class Watched(ScriptedModel):
+        def score_labels(self, prompt, labels):
+            scored.extend(labels)
+            return super().score_labels(prompt, labels)
+
+    got = Assistant(Watched(["This review belongs to 'class_1'"])).answer(sentiment("imdb-few-shot", reading="labels"))
+    assert scored == ["This review belongs to 'class_0'", "This review belongs to 'class_1'"]
+    assert got.final_answer == "positive"
+
+
+def test_label_reading_after_reasoning_that_was_asked_for_scores_the_second_prompt():
+    model = ScriptedModel(["Some reasoning.", "positive"])
+    got = Assistant(model).answer(sentiment("zero-shot-cot", reading="labels"))
+    assert [call.reply for call in got.calls] == ["Some reasoning.", "positive"]
+    assert got.calls[1].messages[-1]["content"] == EXTRACT
+    assert (got.reasoning, got.final_answer) == ("Some reasoning.", "positive")
+
+
+def test_label_reading_is_refused_where_it_means_nothing():
+    with pytest.raises(SettingError, match="'chat' has no labels"):
+        answer(Request("hello", reading="labels"))
+    with pytest.raises(SettingError, match="skip the reasoning"):
+        answer(sentiment("static-cot", reading="labels"))
+
+
+# Stop
+
+
+@pytest.mark.parametrize("strategy", ["zero-shot", "zero-shot-cot", "static-cot", "self-consistency"])
+def test_stop_ends_within_one_token_and_starts_no_further_call(strategy):
+    stop, model = threading.Event(), ScriptedModel(["one two three four five"])
+    steps = 0
+    for snapshot in Assistant(model).stream(Request("3 and 4?", strategy, "word-problems"), stop):
+        if snapshot.new_tokens == 2 and not stop.is_set():
+            stop.set()
+            steps = model.steps
+    assert model.steps - steps <= 1
+    assert len(model.history) == 1
+    assert snapshot.done
+    assert (snapshot.final_answer, snapshot.problem) == (None, "stopped before the end")
+
+
+def test_closing_the_stream_ends_the_generation():
+    model = ScriptedModel(["one two three four five"])
+    stream = Assistant(model).stream(Request("hello"))
+    for snapshot in stream:
+        if snapshot.new_tokens == 2:
+            break
+    stream.close()
+    assert model.steps == 2
+
+
+# Compare
+
+
+def deciding(prompt, sampling):
+    """A reply that depends on all that a reply may depend on."""
+    return f"{len(prompt.text) % 7} {sampling.seed}\nAnswer: {'positive' if len(prompt.text) % 2 else 'negative'}"
+
+
+def untimed(one):
+    return replace(one, seconds=0.0, calls=tuple(replace(c, seconds=0.0, first_token_seconds=None) for c in one.calls))
+
+
+def test_a_comparison_gives_each_strategy_what_it_gives_alone(toy):
+    names = [name for name in STRATEGIES if name != "dynamic-cot"]
+    requests = [sentiment(name) for name in names]
+    *_, together = Assistant(ScriptedModel(deciding)).compare(requests)
+    alone = [answer(request, deciding) for request in requests]
+    assert [untimed(one) for one in together] == [untimed(one) for one in alone]
+    assert [one.strategy for one in together] == names
+
+
+def test_the_first_calls_of_a_comparison_are_one_batch_and_the_others_a_second():
+    model, batches = ScriptedModel(["Because.\nAnswer: 7"]), []
+    generate = model.generate
+
+    def counted(prompts, samplings, stop):
+        batches.append(len(prompts))
+        return generate(prompts, samplings, stop)
+
+    model.generate = counted
+    names = ["zero-shot", "zero-shot-cot", "static-cot", "self-consistency"]
+    *_, answers = Assistant(model).compare([Request("3 and 4?", name, "word-problems") for name in names])
+    assert batches == [4, 1 + 4]
+    assert [len(one.calls) for one in answers] == [1, 2, 1, 5]
+
+
+def test_columns_stream_side_by_side():
+    model = ScriptedModel(lambda prompt, sampling: prompt.messages[-1]["content"])
+    seen = [
+        tuple(one.new_tokens for one in answers)
+        for answers in Assistant(model).compare([Request("a b c d"), Request("a b c d")])
+    ]
+    assert (2, 2) in seen
+
+
+# What is kept out, and what does not fit
+
+
+def test_copies_of_the_question_are_excluded_with_the_reason(toy):
+    got = answer(sentiment(message="A gorgeous, witty film!", retrieval=RetrievalSettings(k=8)))
+    assert ids(got.demonstrations) == [hit for hit in ids(got.demonstrations) if hit != "r1"]
+    assert [(kept.demonstration.id, kept.reason) for kept in got.excluded] == [("r1", "the same text as the question")]
+    off = RetrievalSettings(k=8, guard=GuardSettings(enabled=False))
+    got = answer(sentiment(message="A gorgeous, witty film!", retrieval=off))
+    assert ids(got.demonstrations)[0] == "r1"
+    assert "The leak guard is off." in got.notes
+
+
+def test_the_asked_row_banned_rows_and_pinned_rows(toy):
+    got = answer(sentiment(sample_id="r3", banned=("r1",), pinned=("r4",), retrieval=RetrievalSettings(k=8)))
+    assert ids(got.demonstrations)[0] == "r4"
+    assert not {"r1", "r3"} & set(ids(got.demonstrations))
+    assert {kept.demonstration.id: kept.reason for kept in got.excluded} == {
+        "r1": "banned",
+        "r3": "the same row as the question",
+    }
+
+
+def test_the_nearest_demonstration_is_shown_last(toy):
+    prepared = Assistant(ScriptedModel()).prepare(sentiment(retrieval=RetrievalSettings(k=3)))
+    nearest = prepared.selection.hits[0].demonstration
+    assert prepared.prompt.messages[-3]["content"] == f"Review: {nearest.inputs['text']}"
+    first = Assistant(ScriptedModel()).prepare(sentiment(retrieval=RetrievalSettings(k=3, order="nearest-first")))
+    assert first.prompt.messages[1]["content"] == f"Review: {nearest.inputs['text']}"
+    assert first.selection == prepared.selection
+
+
+def test_a_chosen_selector_replaces_nearest_and_nothing_else(toy):
+    def chosen(strategy, selector, seed=1):
+        settings = RetrievalSettings(k=4, selector=selector)
+        request = sentiment(strategy, retrieval=settings, sampling=SamplingSettings(seed=seed))
+        return ids(Assistant(ScriptedModel()).prepare(request).selection.hits)
+
+    assert chosen("dynamic-few-shot", "random") == chosen("random-few-shot", None)
+    assert chosen("random-few-shot", "nearest") == chosen("random-few-shot", None)
+    assert chosen("dynamic-few-shot", "none") == []
+    balanced = chosen("dynamic-few-shot", "balanced")
+    labels = {row: label for row, _, label in REVIEWS}
+    assert Counter(labels[row] for row in balanced) == {0: 2, 1: 2}
+
+
+def room(request, spare):
+    """Return what is prepared where the context holds the full prompt, the reply, and `spare` tokens."""
+    full = len(Assistant(ScriptedModel()).prepare(request).rendered.token_ids)
+    model = ScriptedModel(context_tokens=full + request.sampling.max_new_tokens + spare)
+    return Assistant(model).prepare(request)
+
+
+def test_demonstrations_give_way_to_the_context_at_one_token_too_many(toy):
+    request = sentiment(sampling=SamplingSettings(max_new_tokens=8))
+    assert room(request, 1).dropped == room(request, 0).dropped == ()
+    tight = room(request, -1)
+    last = Assistant(ScriptedModel()).prepare(request).selection.hits[-1].demonstration.id
+    assert tight.dropped == (f"demonstration {last} (rank 4)",)
+    assert last not in ids(tight.selection.hits)
+    assert len(tight.rendered.token_ids) + 8 <= len(room(request, 0).rendered.token_ids) + 7
+
+
+def test_what_was_dropped_is_said_in_the_answer(toy):
+    request = sentiment(sampling=SamplingSettings(max_new_tokens=8))
+    full = len(Assistant(ScriptedModel()).prepare(request).rendered.token_ids)
+    got = Assistant(ScriptedModel(context_tokens=full + 7)).answer(request)
+    assert len(got.dropped) == 1
+    assert len(got.demonstrations) == 3
+    assert got.to_json()["dropped"] == list(got.dropped)
+
+
+def test_history_is_sent_and_the_oldest_goes_first():
+    past = tuple(
+        Message(role=role, content=f"{role} {at} " + "x" * 100) for at in range(3) for role in ("user", "assistant")
+    )
+    request = Request("hello", history=past, sampling=SamplingSettings(max_new_tokens=8))
+    tight = room(request, -1)
+    assert [message["content"].split(" x")[0] for message in tight.prompt.messages[1:-1]] == [
+        "user 1", "assistant 1", "user 2", "assistant 2",
+    ]  # fmt: skip
+    assert tight.dropped[0].startswith("earlier turn: user 0")
+
+
+def test_a_question_that_cannot_fit_is_an_error():
+    with pytest.raises(PromptTooLong, match="fit beside the reply"):
+        Assistant(ScriptedModel(context_tokens=512)).prepare(Request("word " * 500))
+
+
+# Indexes
+
+
+def test_an_index_that_was_rebuilt_is_opened_again(toy, home):
+    assistant = Assistant(ScriptedModel())
+    assert assistant.prepare(sentiment()).selection.hits[0].demonstration.id == "r1"
+    make_reviews(home, rows=[("new", "a witty film about nothing", 1), ("old", "something else", 0)])
+    assert assistant.prepare(sentiment()).selection.hits[0].demonstration.id == "new"
+
+
+def test_an_index_that_was_deleted_is_missed(toy):
+    assistant = Assistant(ScriptedModel())
+    assistant.prepare(sentiment())
+    delete_index("toy")
+    with pytest.raises(IndexNotFound, match="no index named 'toy'"):
+        assistant.prepare(sentiment())
+
+
+def test_an_index_that_does_not_fit_the_task_says_why(home):
+    make_problems(home)
+    with pytest.raises(IndexMismatch) as error:
+        answer(Request(WITTY, "dynamic-few-shot", "sentiment", "problems"))
+    assert "does not fit the task 'sentiment': its output '7' is not a label" in error.value.sentence()
+    with pytest.raises(IndexMismatch, match="it has the fields question; the task needs sentence1, sentence2"):
+        answer(Request("a\nb", "dynamic-few-shot", "paraphrase", "problems"))
+
+
+def test_an_index_without_rationales_cannot_show_any(toy):
+    with pytest.raises(IndexMismatch) as error:
+        answer(sentiment("dynamic-cot"))
+    assert "has no rationales" in error.value.sentence()
+    assert "--rationale" in error.value.sentence()
+
+
+def test_an_index_with_rationales_shows_them(home):
+    make_explained(home, "toy")
+    prepared = Assistant(ScriptedModel()).prepare(sentiment("dynamic-cot"))
+    assert "The writer says: a gorgeous witty film.\nAnswer: positive" in prepared.rendered.text
+
+
+def test_a_task_without_an_index_says_how_to_build_one():
+    with pytest.raises(IndexNotFound) as error:
+        answer(Request("What is this?", "dynamic-few-shot", "topic"))
+    assert "shotwise index build FILE --name NAME --task topic" in error.value.sentence()
+
+
+# Mistakes
+
+
+def test_names_and_readings_that_do_not_exist():
+    with pytest.raises(UnknownName, match="reading"):
+        Request("x", reading="aloud")
+    for wrong in (Request("x", task="nope"), Request("x", strategy="nope"), Request("x", wording="nope")):
+        with pytest.raises(UnknownName):
+            answer(wrong)
+    with pytest.raises(PromptError, match="not of 'chat'"):
+        answer(Request("x", strategy="imdb-baseline"))
+    with pytest.raises(PromptError, match="empty"):
+        answer(Request(" "))
