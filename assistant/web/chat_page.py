@@ -11,7 +11,7 @@ import gradio as gr
 from assistant.errors import ShotwiseError
 from assistant.records import Answer
 from assistant.web import cards, content, controls, prompt_view, welcome
-from assistant.web.markup import problem
+from assistant.web.markup import esc, problem
 from assistant.web.service import Service, Waiting
 from assistant.web.settings_panel import Panel, Updates, merged
 
@@ -59,13 +59,14 @@ class ChatPage:
             self.prompt: prompt_view.prompt_html(answer),
         }
 
-    def for_task(self, task: str, strategy: str) -> Updates:
-        """Return how the chat changes when the task does; `strategy` is kept if it fits."""
-        strategy = controls.fitting_strategy(task, strategy)
+    def for_task(self, task: str, strategy: str, chosen: str) -> Updates:
+        """Return how the chat changes when the task does, and the strategy from `chosen` to `strategy`."""
+        update = gr.update(choices=controls.strategy_choices(task))
+        if strategy != chosen:
+            # Otherwise left alone: the person may be choosing another one right now.
+            update |= {"value": strategy, "info": controls.strategy_about(strategy)}
         return {
-            self.strategy: gr.update(
-                choices=controls.strategy_choices(task), value=strategy, info=controls.strategy_about(strategy)
-            ),
+            self.strategy: update,
             self.chatbot: gr.update(examples=_examples(task), placeholder=welcome.greeting(task)),
             self.box: gr.update(placeholder=controls.placeholder(task)),
         }
@@ -77,7 +78,7 @@ class ChatPage:
         key = f"{session}/chat"
         stop = self.service.begin(key)
         answer: Answer | None = None
-        asked: Shown = [*shown, {"role": "user", "content": message}]
+        asked: Shown = [*shown, {"role": "user", "content": content.shown_text(message)}]
         try:
             request = controls.Controls(*values).request(message, strategy, content.plain_history(shown))
             yield {self.chatbot: asked, self.box: _busy(), self.strip: content.waiting_html("Preparing the prompt …")}
@@ -91,7 +92,7 @@ class ChatPage:
                 yield self._snapshot(session, asked, answer, before)
             yield {self.box: _idle()} if answer else {**self._restored(shown, message), self.strip: ""}
         except ShotwiseError as error:
-            gr.Warning(error.sentence(), title="Not answered")
+            gr.Warning(esc(error.sentence()), title="Not answered")
             yield {**self._restored(shown, message), self.strip: problem(error.sentence())}
         finally:
             self.service.end(key, stop)
@@ -210,11 +211,11 @@ def wire(page: ChatPage) -> None:
 def _wire_starters(page: ChatPage, send: Any, values: list[Any], running: dict[str, Any]) -> None:
     def choose(data: gr.SelectData, strategy: str, task: str) -> Updates:
         starter = welcome.starters(task)[data.index]
-        strategy = controls.fitting_strategy(starter.task, starter.strategy or strategy)
+        wished = controls.fitting_strategy(starter.task, starter.strategy or strategy)
         return merged(
             page.panel.for_task(starter.task) if starter.task != task else {},
-            page.panel.for_strategies(starter.task, [strategy]),
-            page.for_task(starter.task, strategy),
+            page.panel.for_strategies(starter.task, [wished]),
+            page.for_task(starter.task, wished, strategy),
             {page.box: gr.update(value=starter.message, placeholder=controls.placeholder(starter.task))},
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,11 @@ from assistant.web.cards import label_class
 from assistant.web.markup import chip, esc, plural
 
 REASONING = "Reasoning"
+
+# Gradio's conversation reads HTML even where it reads no Markdown. Escaped text would come back escaped when a
+# message is edited or retried, so an invisible word joiner keeps what looks like a tag or an entity from being one.
+_JOINER = "\u2060"
+_MARKUP = re.compile(r"[<&](?=[A-Za-z/!?#])")
 
 
 def plain_history(shown: Sequence[Any]) -> tuple[Message, ...]:
@@ -30,9 +36,14 @@ def plain_history(shown: Sequence[Any]) -> tuple[Message, ...]:
 def plain_text(content: object) -> str:
     """Return the text of a message's content, which may be a string or a list of blocks."""
     if isinstance(content, str):
-        return content
+        return content.replace(f"<{_JOINER}", "<").replace(f"&{_JOINER}", "&")
     blocks: list[Any] = content if isinstance(content, list) else [content]
-    return "".join(block if isinstance(block, str) else str(block.get("text", "")) for block in blocks)
+    return "".join(plain_text(block if isinstance(block, str) else str(block.get("text", ""))) for block in blocks)
+
+
+def shown_text(text: str) -> str:
+    """Return text that the conversation shows as it is; `plain_text` gives it back."""
+    return _MARKUP.sub(rf"\g<0>{_JOINER}", text)
 
 
 def user_turns(shown: Sequence[Any]) -> list[int]:
@@ -57,12 +68,13 @@ def answer_messages(answer: Answer) -> list[dict[str, Any]]:
         shown.append(
             {
                 "role": "assistant",
-                "content": answer.reasoning,
+                "content": shown_text(answer.reasoning),
                 "metadata": {"title": REASONING, "status": "done" if done else "pending"},
             }
         )
     if answer.answer or not answer.reasoning or answer.done:
-        shown.append({"role": "assistant", "content": answer.answer or ("…" if not answer.done else "(no reply)")})
+        reply = answer.answer or ("(no reply)" if answer.done else "…")
+        shown.append({"role": "assistant", "content": shown_text(reply)})
     return shown
 
 

@@ -43,11 +43,11 @@ def build(service: Service) -> gr.Blocks:
 
 def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.ComparePage) -> None:
     def choose(task: str, strategy: str) -> Updates:
-        strategy = controls.fitting_strategy(task, strategy)
+        fitting = controls.fitting_strategy(task, strategy)
         return merged(
             panel.for_task(task),
-            panel.for_strategies(task, [strategy]),
-            chat.for_task(task, strategy),
+            panel.for_strategies(task, [fitting]),
+            chat.for_task(task, fitting, strategy),
         )
 
     panel.task.input(

@@ -1,0 +1,41 @@
+"""Serves the page with a scripted model, for the tests that drive a browser: PORT is the argument."""
+
+import sys
+import threading
+
+from assistant.environment import prepare_environment
+
+HOSTILE = '<img src=x onerror="window.pwned=1"> <|user|> **bold** ${6*7} {{value}} ![x](/pwned.png) &lt;'
+
+
+def reply(prompt, sampling):
+    """Reply at length to `slow`, with markup to `hostile`, with steps where they are asked for."""
+    del sampling
+    text = prompt.text
+    if "slow" in prompt.messages[-1]["content"]:
+        return "word " * 2000
+    if "hostile" in prompt.messages[-1]["content"] and "step" in text:
+        return f"{HOSTILE}\nAnswer: positive"
+    if "hostile" in prompt.messages[-1]["content"]:
+        return HOSTILE
+    if "end with a line" in text and "So what is the final answer?" not in text:
+        return "The writer praises the film.\nAnswer: positive"
+    return "positive" if "positive" in text else "Hello there, nice to meet you."
+
+
+def main() -> None:
+    """Serve until killed."""
+    prepare_environment()
+    from assistant.generation.chat_model import ScriptedModel
+    from assistant.settings import ServerSettings
+    from assistant.web.page import build_page, launch
+    from assistant.web.service import Service
+
+    service = Service(model=ScriptedModel(reply, word_seconds=0.05))
+    launch(build_page(service), ServerSettings(port=int(sys.argv[1])))
+    service.start()
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
