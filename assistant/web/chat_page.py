@@ -11,7 +11,7 @@ import gradio as gr
 from assistant.errors import ShotwiseError
 from assistant.records import Answer
 from assistant.web import cards, content, controls, prompt_view, welcome
-from assistant.web.markup import esc, problem
+from assistant.web.markup import problem
 from assistant.web.service import Service, Waiting
 from assistant.web.settings_panel import Panel, Updates, merged
 
@@ -92,7 +92,6 @@ class ChatPage:
                 yield self._snapshot(session, asked, answer, before)
             yield {self.box: _idle()} if answer else {**self._restored(shown, message), self.strip: ""}
         except ShotwiseError as error:
-            gr.Warning(esc(error.sentence()), title="Not answered")
             yield {**self._restored(shown, message), self.strip: problem(error.sentence())}
         finally:
             self.service.end(key, stop)
@@ -166,7 +165,7 @@ def _chatbot(task: str) -> Any:
     return gr.Chatbot(
         label="Conversation",
         show_label=False,
-        height="max(300px, calc(100dvh - 372px))",
+        height="max(300px, calc(100dvh - 408px))",
         editable="user",
         buttons=["copy", "copy_all"],
         # What was typed and what was replied is shown as it is: nothing in it can be markup.

@@ -11,7 +11,7 @@ import gradio as gr
 from assistant.errors import SettingError, ShotwiseError
 from assistant.prompting.tasks import load_task
 from assistant.web import compare_view, content, controls
-from assistant.web.markup import esc, problem
+from assistant.web.markup import problem
 from assistant.web.service import Service, Waiting
 from assistant.web.settings_panel import Panel, Updates
 
@@ -66,7 +66,6 @@ class ComparePage:
                     yield {self.columns: compare_view.comparison_html(state), self.strip: ""}
             yield {self.box: _idle(), self.strip: ""}
         except ShotwiseError as error:
-            gr.Warning(esc(error.sentence()), title="Not compared")
             yield {self.box: _idle(), self.strip: problem(error.sentence())}
         finally:
             self.service.end(key, stop)

@@ -81,9 +81,16 @@ def strategy_choices(task: str) -> Choices:
 
 
 def fitting_strategy(task: str, wished: str) -> str:
-    """Return the wished strategy if it fits the task, else the first that does."""
+    """Return the wished strategy if it can answer without further choices, else the nearest that can."""
+    from assistant.retrieval.builtin import BUILT_IN
+
     names = [name for _, name in strategy_choices(task)]
-    return wished if wished in names else names[0]
+    if wished not in names:
+        return names[0]
+    strategy, own = find_strategy(wished), BUILT_IN.get(load_task(task).index)
+    if not strategy.needs_index or (own and (strategy.reasoning != "shown" or own.fields.rationale)):
+        return wished
+    return "static-cot" if strategy.reasoning == "shown" else "static-few-shot"
 
 
 def compared_strategies(task: str) -> list[str]:
