@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from assistant.prompting.building import extraction_prompt, label_names, label_replies
-from assistant.prompting.parsing import split_reasoning
+from assistant.prompting.parsing import reasoning_so_far, split_reasoning
 from assistant.prompting.strategies import Strategy
 from assistant.prompting.tasks import Task
 from assistant.records import Answer, Call, Generation, Prompt, RenderedPrompt, Selection
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 VOTING_TEMPERATURE = 0.7
 """Temperature of self-consistency when none is set. Source: Wang et al. 2022, section 3.1."""
+
+_OPENINGS = ("Let's think step by step:", "Let's think step by step.")
 
 PlannedCall = tuple[RenderedPrompt, SamplingSettings]
 
@@ -160,7 +162,7 @@ class Column:
         if reasoning == "asked":
             answer = replace(answer, reasoning=calls[0].reply, answer=calls[1].reply if len(calls) > 1 else "")
         elif reasoning == "shown":
-            split = split_reasoning(calls[0].reply)
+            split = split_reasoning(calls[0].reply) if self.done else reasoning_so_far(calls[0].reply)
             # Without a conclusion yet the whole reply is reasoning; without one in the end it is the answer.
             concluded = split.conclusion if split.conclusion is not None else (calls[0].reply if self.done else "")
             answer = replace(answer, reasoning=_without_trigger(split.reasoning), answer=concluded)
@@ -176,7 +178,7 @@ class Column:
     def _vote(self, answer: Answer, calls: Sequence[Call]) -> Answer:
         finals = [self._parse(call.reply, reasoning=True) for call in calls if call.finish in ("end", "length")]
         votes = Counter(final for final, _ in finals if final is not None)
-        first = split_reasoning(calls[0].reply)
+        first = split_reasoning(calls[0].reply) if self.done else reasoning_so_far(calls[0].reply)
         answer = replace(
             answer, reasoning=_without_trigger(first.reasoning), answer=first.conclusion or "", votes=dict(votes)
         )
@@ -199,6 +201,7 @@ class Column:
 
 
 def _without_trigger(reasoning: str) -> str:
-    for opening in ("Let's think step by step:", "Let's think step by step."):
-        reasoning = reasoning.removeprefix(opening)
+    for opening in _OPENINGS:
+        # While the opening is being written it is hidden too, or it would be shown and taken back.
+        reasoning = "" if opening.startswith(reasoning) else reasoning.removeprefix(opening)
     return reasoning.strip()

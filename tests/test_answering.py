@@ -70,11 +70,13 @@ def test_reasoning_that_is_shown_is_split_from_the_answer():
 
 
 def test_while_it_streams_there_is_no_final_answer_and_the_text_only_grows():
-    model = ScriptedModel(["3 + 4 = 7.\nAnswer: 7"])
+    model = ScriptedModel(["Let's think step by step: 3 + 4 = 7.\nAnswer: 7"])
     snapshots = list(Assistant(model).stream(Request("3 and 4?", "static-cot", "word-problems")))
     assert all(snapshot.final_answer is None and not snapshot.problem for snapshot in snapshots[:-1])
     assert [snapshot.done for snapshot in snapshots] == [False] * (len(snapshots) - 1) + [True]
     replies = [snapshot.calls[0].reply for snapshot in snapshots]
+    thoughts = [snapshot.reasoning for snapshot in snapshots]
+    assert all(after.startswith(before) for before, after in itertools.pairwise(thoughts))
     assert all(after.startswith(before) for before, after in itertools.pairwise(replies))
 
 

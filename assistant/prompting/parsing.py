@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 ANSWER_MARKER = "Answer:"
-_MARKER = re.compile(r"(?:^|[\s*_.])answer\s*:", re.IGNORECASE)
+# Models like to print the marker in bold: **Answer:** 4, or **Answer**: 4.
+_BEFORE = r"(?:^|[\s*_]|(?<=\.))[*_]{0,3}"
+_MARKER = re.compile(_BEFORE + r"answer[*_]{0,3}\s*:[*_]{0,3}", re.IGNORECASE)
+_HALF_MARKER = re.compile(_BEFORE + r"(?:a|an|ans|answ|answe|answer[*_]{0,3})?\Z", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
@@ -36,6 +39,16 @@ def split_reasoning(reply: str) -> Reasoned:
         return Reasoned(reply.strip(), None)
     last = marks[-1]
     return Reasoned(reply[: last.start()].strip(), reply[last.end() :].strip())
+
+
+def reasoning_so_far(reply: str) -> Reasoned:
+    """Return the same of a reply that is still being written, without an end that may become the marker."""
+    split = split_reasoning(reply)
+    if split.conclusion is not None:
+        return split
+    reply = reply.rstrip()
+    half = _HALF_MARKER.search(reply)
+    return Reasoned((reply[: half.start()] if half else reply).strip(), None)
 
 
 def parse_label(reply: str, names: Mapping[str, str]) -> Parsed:

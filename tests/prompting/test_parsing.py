@@ -1,6 +1,15 @@
+import itertools
+
 import pytest
 
-from assistant.prompting.parsing import parse_label, parse_number, parse_text, plain_number, split_reasoning
+from assistant.prompting.parsing import (
+    parse_label,
+    parse_number,
+    parse_text,
+    plain_number,
+    reasoning_so_far,
+    split_reasoning,
+)
 
 SENTIMENT = {"negative": "negative", "positive": "positive"}
 ENTAILMENT = {"entailment": "entailment", "not entailment": "not entailment"}
@@ -72,12 +81,27 @@ def test_a_number_has_one_spelling(text, plain):
 
 def test_reasoning_ends_at_the_last_answer_marker():
     assert split_reasoning("First.\nAnswer: no, wait.\nAnswer: yes") == ("First.\nAnswer: no, wait.", "yes")
-    assert split_reasoning("so the **answer:** 4").conclusion == "** 4"
+    assert split_reasoning("4.Answer: 4") == ("4.", "4")
     assert split_reasoning("no marker") == ("no marker", None)
     assert split_reasoning("The answer is 4.") == ("The answer is 4.", None)
     assert split_reasoning("Answer:") == ("", "")
 
 
+@pytest.mark.parametrize("marker", ["Answer:", "**Answer:**", "**Answer**:", "*answer*:", "__ANSWER__ :", "Answer :"])
+def test_the_marker_may_be_bold(marker):
+    assert split_reasoning(f"Two and two.\n{marker} 4") == ("Two and two.", "4")
+
+
 def test_free_text_is_the_whole_reply():
     assert parse_text("  a b\n") == ("a b", "")
     assert parse_text("\n") == (None, "the reply is empty")
+
+
+def test_reasoning_that_is_being_written_only_grows():
+    reply = "An ant is an insect. \nIt *answers* nothing.\n**Answer**: yes"
+    parts = [reasoning_so_far(reply[:end]) for end in range(len(reply) + 1)]
+    assert all(later.reasoning.startswith(part.reasoning) for part, later in itertools.pairwise(parts))
+    assert parts[-1] == ("An ant is an insect. \nIt *answers* nothing.", "yes")
+    for run in ("*" * 50_000, "\n" * 50_000 + "x", "a" * 50_000):
+        reasoning_so_far(run)  # takes time in proportion, not in square
+    assert reasoning_so_far("the ant is an").reasoning == "the ant is"
