@@ -15,7 +15,11 @@ nearest first, with their similarity to your message.</p></div>"""
 def label_class(task: str, output: str | None) -> str:
     """Return the colour class of a label of the task; empty for free text."""
     labels = load_task(task).labels
-    return f"label-{labels.index(output) % COLOURS + 1}" if output in labels else ""
+    if output not in labels:
+        return ""
+    # Red and green say no and yes; they are kept for tasks with two labels.
+    first = 0 if len(labels) == 2 else 2
+    return f"label-{(labels.index(output) + first) % COLOURS + 1}"
 
 
 def demonstrations_html(answer: Answer | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,8 +56,8 @@ def answer_choices(answers: Mapping[int, Answer]) -> list[tuple[str, int]]:
     """Return (what was asked, turn) of every answer, for a list to choose from."""
     choices = []
     for turn, answer in answers.items():
-        asked = " ".join(answer.message.split())
-        choices.append((f"{turn}. {asked if len(asked) <= 70 else asked[:69] + '…'}", turn))
+        asked = textwrap.shorten(answer.message, 70, placeholder=" …")
+        choices.append((f"{turn}. {asked}", turn))
     return choices
 
 
@@ -109,7 +110,7 @@ def verdict(answer: Answer) -> list[str]:
     if answer.done and not answer.problem and any(call.finish == "stopped" for call in answer.calls):
         shown.append(chip("stopped", "warn"))
     if answer.done and any(call.finish == "length" for call in answer.calls):
-        shown.append(chip("cut at the most new tokens", "warn"))
+        shown.append(chip("cut: no new tokens left", "warn"))
     return shown
 
 

@@ -75,18 +75,22 @@ def launch(page: gr.Blocks, server: ServerSettings, *, open_browser: bool = Fals
     # Another site's name that points to this machine must not reach the page (DNS rebinding).
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[server.host, "localhost"])
     options: dict[str, Any] = {"theme": theme(), "css_paths": [_STYLE], "app_kwargs": {"middleware": [hosts]}}
-    _, address, _ = page.queue(max_size=_MOST_QUEUED, api_open=False).launch(
-        server_name=server.host,
-        server_port=server.port,
-        share=False,
-        inbrowser=open_browser,
-        prevent_thread_lock=True,
-        quiet=True,
-        footer_links=[],
-        run_history=False,
-        max_file_size="1mb",
-        ssr_mode=False,
-        mcp_server=False,
-        **options,
-    )
+    queued = page.queue(max_size=_MOST_QUEUED, api_open=False)
+    try:
+        _, address, _ = queued.launch(
+            server_name=server.host,
+            server_port=server.port,
+            share=False,
+            inbrowser=open_browser,
+            prevent_thread_lock=True,
+            quiet=True,
+            footer_links=[],
+            run_history=False,
+            max_file_size="1mb",
+            ssr_mode=False,
+            mcp_server=False,
+            **options,
+        )
+    except OSError as error:
+        raise ServerError(f"The page cannot be served: {error}.", "Choose another port with --port.") from error
     return str(address)

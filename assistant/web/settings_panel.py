@@ -148,7 +148,7 @@ def _sampling(shared: dict[str, Any]) -> None:
     )
     shared["top_p"] = gr.Slider(0.05, 1, value=default.top_p, step=0.05, label="Top-p", elem_id="top-p")
     shared["max_new_tokens"] = gr.Slider(
-        8, 1024, value=default.max_new_tokens, step=8, label="Most new tokens", elem_id="max-new-tokens"
+        8, 1024, value=default.max_new_tokens, step=8, label="New tokens", info="At most.", elem_id="max-new-tokens"
     )
     shared["seed"] = gr.Number(default.seed, precision=0, minimum=0, label="Seed", elem_id="seed")
 

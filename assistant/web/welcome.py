@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 from assistant.prompting.tasks import load_task
@@ -46,5 +47,4 @@ def greeting(task: str) -> str:
 
 
 def _shortened(text: str, width: int = 64) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
+    return textwrap.shorten(text, width, placeholder=" …")
