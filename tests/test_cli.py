@@ -188,6 +188,12 @@ def test_port_taken(shotwise):
         one_sentence(shotwise("serve", "--port", str(port), "--model", "scripted"), str(port))
 
 
+def test_a_model_that_is_not_there_is_noticed_before_an_index_is_built(shotwise, home):
+    arguments = ["x", "--strategy", "dynamic-few-shot", "--model", "./no/such/folder"]
+    one_sentence(shotwise("ask", *arguments), "./no/such/folder")
+    assert not (home / "indexes").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -28,7 +28,7 @@ def ask(
 ) -> None:
     """Answer one message."""
     request = asked.request(read_text(text), strategy)
-    check_requests([request])
+    check_requests([request], model.settings())
     assistant = load_assistant(model.settings())
     if as_json:
         show_json(assistant.answer(request).to_json())
@@ -53,7 +53,7 @@ def compare(
         raise SettingError("No strategy was named.", "See: shotwise strategy list")
     message = read_text(text)
     requests = [asked.request(message, name) for name in names]
-    check_requests(requests)
+    check_requests(requests, model.settings())
     answers = _finished(load_assistant(model.settings()).compare(requests))
     if as_json:
         show_json([answer.to_json() for answer in answers])
@@ -77,7 +77,7 @@ def prompt(
     from assistant.generation.loading import load_prompt_model
 
     request = asked.request(read_text(text), strategy)
-    check_requests([request])
+    check_requests([request], model.settings())
     prepared = Assistant(load_prompt_model(model.settings())).prepare(request)
     if as_json:
         show_json(_prompt_record(prepared))

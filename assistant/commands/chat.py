@@ -33,7 +33,7 @@ _HELP = """\
 @grouped
 def chat(*, strategy: Strategy = STRATEGY, asked: RequestOptions, model: ModelOptions) -> None:
     """Talk in the terminal; lines may also be piped in."""
-    check_requests([asked.request("", strategy)])
+    check_requests([asked.request("", strategy)], model.settings())
     talk = Conversation(load_assistant(model.settings()), asked, strategy)
     if sys.stdin.isatty():
         say(f"{talk.state()}. /help lists the commands.")

@@ -29,12 +29,13 @@ def _ignoring_name(tell: Callable[[BuildProgress], None]) -> Callable[[str, Buil
     return lambda name, progress: tell(progress)
 
 
-def check_requests(requests: Sequence[Request]) -> None:
-    """Check names and indexes before a model is loaded; build a built-in index that is missing.
+def check_requests(requests: Sequence[Request], model: ModelSettings | None = None) -> None:
+    """Check names, the model's folder and indexes before a model is loaded; build a missing built-in index.
 
     Raises:
         ShotwiseError: for the first thing that cannot work.
     """
+    from assistant.generation.loading import check_model
     from assistant.prompting.strategies import find_strategy
     from assistant.prompting.tasks import load_task
     from assistant.retrieval.builtin import BUILT_IN
@@ -44,6 +45,10 @@ def check_requests(requests: Sequence[Request]) -> None:
         task, strategy = load_task(request.task), find_strategy(request.strategy)
         strategy.check_fits(task)
         task.wording(request.wording)
+    if model is not None:
+        check_model(model)
+    for request in requests:
+        task, strategy = load_task(request.task), find_strategy(request.strategy)
         name = request.index or task.index
         if not strategy.needs_index or not name:
             continue

@@ -108,6 +108,16 @@ def load_chat_model(settings: ModelSettings) -> ChatModel:
     )
 
 
+def check_model(settings: ModelSettings) -> None:
+    """Refuse what can be refused before anything heavy is loaded.
+
+    Raises:
+        ModelError: if there is no such model; AdapterError if the adapter cannot belong to it.
+    """
+    if settings.model != SCRIPTED:
+        _adapter(settings, _find(settings.model))
+
+
 def _adapter(settings: ModelSettings, source: _Source) -> AdapterFolder | None:
     """Return the adapter, if one is asked for, checked before anything heavy is loaded."""
     if not settings.adapter:
