@@ -54,7 +54,8 @@ def test_a_program_gets_the_answer_as_json(address, name, data):
 def test_another_sites_name_is_refused(address):
     with pytest.raises(urllib.error.HTTPError) as caught:
         fetch(address, Host="evil.example")
-    assert caught.value.code == 400
+    with caught.value as refusal:
+        assert refusal.code == 400
 
 
 @pytest.mark.slow
