@@ -26,7 +26,6 @@ $(STAMP): pyproject.toml constraints.txt
 check: setup  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pydoclint --quiet assistant
 	$(BIN)/mypy
 
 test: check  ## Everything: checks and all tests that this machine can run
