@@ -43,7 +43,10 @@ def compact_html(answer: Answer) -> str:
 def _lead(answer: Answer) -> str:
     if not answer.demonstrations:
         strategy = STRATEGIES.get(answer.strategy)
-        reason = "shows none" if strategy is None or strategy.selector == "none" else "found none that may be shown"
+        if answer.dropped:
+            reason = "had no room for any in the context of the model"
+        else:
+            reason = "shows none" if strategy is None or strategy.selector == "none" else "found none that may be shown"
         return f"The strategy <em>{esc(strategy.title if strategy else answer.strategy)}</em> {reason}."
     count = plural(len(answer.demonstrations), "demonstration")
     if answer.index is None:

@@ -110,7 +110,7 @@ def verdict(answer: Answer) -> list[str]:
     if answer.done and not answer.problem and any(call.finish == "stopped" for call in answer.calls):
         shown.append(chip("stopped", "warn"))
     if answer.done and any(call.finish == "length" for call in answer.calls):
-        shown.append(chip("cut: no new tokens left", "warn"))
+        shown.append(chip("cut at the token limit", "warn"))
     return shown
 
 
