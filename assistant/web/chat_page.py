@@ -129,7 +129,7 @@ def build(service: Service, panel: Panel, strategy: Any, task: str) -> ChatPage:
                 label="Message",
                 lines=1,
                 max_lines=8,
-                submit_btn=True,
+                submit_btn="Send",
                 elem_id="message",
             )
         with gr.Column(scale=5, min_width=320, elem_id="evidence"):
@@ -268,7 +268,7 @@ def _busy() -> dict[str, Any]:
 
 
 def _idle() -> dict[str, Any]:
-    return dict(gr.update(submit_btn=True, stop_btn=False))
+    return dict(gr.update(submit_btn="Send", stop_btn=False))
 
 
 def _position(index: Any) -> int:
