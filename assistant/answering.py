@@ -172,7 +172,7 @@ class Assistant:
                 f"The task '{task.name}' has no built-in index, and '{request.strategy}' needs one.",
                 f"Build one with: shotwise index build FILE --name NAME --task {task.name}, then choose it.",
             )
-        generation = str(storage.current(index_folder(name)))
+        generation = storage.stamp(index_folder(name))
         with self._lock:
             known = self._indexes.get(name)
             if known is None or known[0] != generation:

@@ -366,6 +366,14 @@ def test_an_index_that_was_rebuilt_is_opened_again(toy, home):
     assert assistant.prepare(sentiment()).selection.hits[0].demonstration.id == "new"
 
 
+def test_an_index_that_was_deleted_and_built_anew_is_opened_again(toy, home):
+    assistant = Assistant(ScriptedModel())
+    assistant.prepare(sentiment())
+    delete_index("toy")
+    make_reviews(home, rows=[("new", "a witty film about nothing", 1), ("old", "something else", 0)])
+    assert assistant.prepare(sentiment()).selection.hits[0].demonstration.id == "new"
+
+
 def test_an_index_that_was_deleted_is_missed(toy):
     assistant = Assistant(ScriptedModel())
     assistant.prepare(sentiment())

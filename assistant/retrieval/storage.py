@@ -42,6 +42,15 @@ def current(folder: Path) -> Path | None:
     return path if _GENERATION.fullmatch(name) and path.is_dir() else None
 
 
+def stamp(folder: Path) -> str:
+    """Return a text that changes with the generation in use, also when its number comes back after a deletion."""
+    path = current(folder)
+    try:
+        return f"{path} {path.stat().st_mtime_ns}" if path is not None else ""
+    except OSError:
+        return ""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the right to write this folder.
