@@ -11,6 +11,7 @@ import pytest
 import typer
 from safetensors.numpy import save_file
 
+from assistant import paths
 from assistant.cli import app, run
 from assistant.commands.showing import LiveText
 from assistant.prompting.strategies import STRATEGIES
@@ -215,6 +216,7 @@ def test_a_model_that_is_not_there_is_noticed_before_an_index_is_built(shotwise,
         ("ask", "x", "--model", "./no/such/folder"),
         ("ask", "x", "--strategy", "imdb-baseline", "--model", "scripted"),
         ("ask", "x", "--strategy", "dynamic-few-shot", "--task", "topic", "--model", "scripted"),
+        ("ask", "x", "--strategy", "zero-shot", "--index", "nope", "--model", "scripted"),
         ("compare", "x", "--strategies", ",", "--model", "scripted"),
         ("task", "show", "sentimnt"),
         ("index", "build", "no-such-file.csv", "--name", "q"),
@@ -254,6 +256,13 @@ def test_interruption_is_one_word(shotwise, monkeypatch):
 
 
 # Indexes
+
+
+def test_the_name_of_a_built_in_index_is_not_given_to_other_rows(shotwise, home):
+    table = str(write_reviews(home))
+    assert "name of a built-in index" in one_sentence(shotwise("index", "build", table, "--name", "pairs"))
+    own = str(paths.demo() / "data" / "pairs.jsonl")
+    assert shotwise("index", "build", own, "--name", "pairs", "--task", "paraphrase", "--encoder", "toy")[0] == 0
 
 
 def test_index_build_reports_bad_rows_by_line_and_uses_the_tasks_labels(shotwise, home):

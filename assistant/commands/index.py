@@ -47,7 +47,7 @@ def build(
     rationale: Annotated[str | None, typer.Option(metavar="FIELD", help="Column of the reasoning.")] = None,
     identity: Annotated[str | None, typer.Option("--id", metavar="FIELD", help="Column of a unique id.")] = None,
     group: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Rows alike here are never shown together.")
+        str | None, typer.Option(metavar="FIELD", help="Column of a group; none is shown for a question of its own.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of a hub data set.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Good rows after which to stop.")] = None,
@@ -61,8 +61,10 @@ def build(
     """Build an index from any table."""
     from assistant.data import open_source
     from assistant.prompting.tasks import load_task
+    from assistant.retrieval.builtin import check_not_built_in
     from assistant.retrieval.index import build_index
 
+    check_not_built_in(name, source)
     chosen = load_task(task) if task else None
     opened = open_source(source, split)
     fields = _fields(opened, tuple(inputs or ()), chosen.fields if chosen else (), output, rationale, identity, group)

@@ -50,11 +50,11 @@ def check_requests(requests: Sequence[Request], model: ModelSettings | None = No
     for request in requests:
         task, strategy = load_task(request.task), find_strategy(request.strategy)
         name = request.index or task.index
-        if not strategy.needs_index or not name:
-            continue
-        if name in BUILT_IN:
+        if strategy.needs_index and name in BUILT_IN:
             build_missing((name,))
-        index_folder(name)
+        # A name that was given is checked even where it is not used: it may be a slip of the pen.
+        if name and (strategy.needs_index or (request.index and name not in BUILT_IN)):
+            index_folder(name)
 
 
 def load_assistant(settings: ModelSettings) -> Assistant:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from assistant import paths
 from assistant.data import Fields, open_source
-from assistant.errors import IndexProblem
+from assistant.errors import IndexProblem, SettingError
 from assistant.prompting.tasks import load_task
 from assistant.retrieval.building import BuildProgress, build_index
 from assistant.retrieval.opened import DemonstrationIndex
@@ -30,6 +31,16 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "word_problems.jsonl", Fields(("question",), "answer", "rationale", "id"), "word-problems"
     ),
 }
+
+
+def check_not_built_in(name: str, source: str) -> None:
+    """Refuse the name of a built-in index for other rows: they would be replaced as stale.
+
+    Raises:
+        SettingError: naming the built-in index.
+    """
+    if name in BUILT_IN and Path(source).resolve() != (paths.demo() / "data" / BUILT_IN[name].file).resolve():
+        raise SettingError(f"'{name}' is the name of a built-in index.", "Choose another --name.")
 
 
 def missing_built_in() -> tuple[str, ...]:
