@@ -239,6 +239,7 @@ def _network(
     Raises:
         ModelError: if weights are missing or unreadable.
     """
+    import torch
     import transformers
 
     auto = transformers.AutoModelForSeq2SeqLM if encoder_decoder else transformers.AutoModelForCausalLM
@@ -250,12 +251,15 @@ def _network(
     try:
         with _Quiet(source.folder):
             network, report = auto.from_pretrained(source.place, config=config, **wanted)
+        network = network if settings.load_in else network.to(device)
+    except torch.cuda.OutOfMemoryError:
+        raise ModelError(f"The model '{source.name}' does not fit on {device}.", "Try --load-in 4bit.") from None
     except _safetensors_errors() as error:
         raise _unusable(source, error) from None
     lost = sorted([*report["missing_keys"], *(str(key[0]) for key in report["mismatched_keys"])])
     if lost:
         raise ModelError(f"The weights of '{source.name}' lack {len(lost)} tensors, among them {lost[0]}.")
-    return (network if settings.load_in else network.to(device)), notes
+    return network, notes
 
 
 def _safetensors_errors() -> tuple[type[Exception], ...]:
@@ -287,8 +291,9 @@ def _device(wanted: str) -> str:
 
     if wanted != "auto":
         try:
-            return str(torch.device(wanted))
-        except RuntimeError:
+            # Only an attempt tells whether a device that has a name is there.
+            return str(torch.empty(1, device=wanted, dtype=torch.uint8).device)
+        except (RuntimeError, AssertionError, NotImplementedError):
             raise ModelError(f"There is no device '{wanted}'.", "Use auto, cpu or cuda.") from None
     return "cuda" if torch.cuda.is_available() else "cpu"
 

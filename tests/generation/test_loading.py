@@ -155,6 +155,7 @@ def test_quantisation_without_its_library_says_what_to_install(model_folder, mon
 
 def test_unknown_devices_and_settings_are_refused(model_folder):
     assert "no device 'abacus'" in refusal(model_folder("llama3"), device="abacus")
+    assert "no device 'cuda:99'" in refusal(model_folder("llama3"), device="cuda:99")
     with pytest.raises(UnknownName):
         ModelSettings(dtype="int3")
 
