@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from assistant.commands.loading import build_missing
 from assistant.commands.options import ModelOptions, grouped
 from assistant.commands.terminal import say
 from assistant.settings import ServerSettings
@@ -17,12 +16,11 @@ def serve(
     model: ModelOptions,
     port: Annotated[int, typer.Option(help="TCP port on this machine.")] = ServerSettings.port,
 ) -> None:
-    """Serve the page on this machine only."""
+    """Serve the page on this machine only; what is missing is built while it is already up."""
     settings = ServerSettings(port=port)
     chosen = model.settings()
     from assistant.web.page import check_port
     from assistant.web.page import serve as serve_page
 
     check_port(settings)
-    build_missing()
     serve_page(chosen, settings, ready=lambda address: say(f"Shotwise is at {address} (Ctrl-C stops it)."))
