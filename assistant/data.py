@@ -50,7 +50,7 @@ def open_source(location: str, split: str | None = None) -> Source:
         DataError: if there is no such file, or its ending is not one we read.
     """
     path = Path(location).expanduser()
-    ending = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    ending = (Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix).lower()
     if path.is_dir():
         raise DataError(f"'{location}' is a folder.", "Name one file in it.")
     if not path.exists():
@@ -65,7 +65,7 @@ def open_source(location: str, split: str | None = None) -> Source:
         return Delimited(location, tabs=ending == ".tsv")
     if ending in (".jsonl", ".ndjson", ".json"):
         return JsonLines(location)
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return Parquet(location)
     raise DataError(
         f"'{location}' is not a kind of table we read.",

@@ -98,7 +98,7 @@ class FileSource(Source):
         """
         try:
             with self.path.open("rb") as raw:
-                if unpack and self.path.suffix == ".gz":
+                if unpack and self.path.suffix.lower() == ".gz":
                     with gzip.open(raw, "rb") as stream:
                         yield cast(BinaryIO, stream)
                 else:
@@ -167,8 +167,9 @@ class Delimited(FileSource):
             return
         if isinstance(header, BadRow):
             raise DataError(f"The first line of '{self.location}' is not a header: {header.reason}.")
-        if len(set(header)) < len(header):
-            twice = next(name for name in header if header.count(name) > 1)
+        # Spreadsheets leave columns without a name; nobody can ask for those.
+        twice = next((name for name in header if name and header.count(name) > 1), None)
+        if twice is not None:
             raise DataError(f"Two columns of '{self.location}' are named '{twice}'.")
         for line, cells in records:
             if isinstance(cells, BadRow):
@@ -181,7 +182,7 @@ class Delimited(FileSource):
     def columns(self) -> tuple[str, ...]:
         """Return the cells of the first line."""
         header = next(self._records(), (0, None))[1]
-        return tuple(header) if isinstance(header, list) else ()
+        return tuple(name for name in header if name) if isinstance(header, list) else ()
 
     def _records(self) -> Iterator[tuple[int, list[str] | BadRow]]:
         lines = self._text()

@@ -162,6 +162,16 @@ def test_csv_quirks_byte_order_mark_quotes_and_line_breaks(tmp_path):
     ]
 
 
+def test_a_spreadsheets_table_is_read_with_its_nameless_columns_and_its_ending_in_capitals(tmp_path):
+    table = tmp_path / "TABLE.CSV"
+    table.write_text("text,label,,\ngood,1,,\n", encoding="utf-8")
+    source = open_source(str(table))
+    assert source.columns() == ("text", "label")
+    assert [(row.inputs, row.output) for row in read_demonstrations(source, TEXT_AND_LABEL, bad=[])] == [
+        ({"text": "good"}, "1")
+    ]
+
+
 def test_csv_with_semicolons_is_understood(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text;label\nfine, really;1\n")

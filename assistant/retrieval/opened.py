@@ -195,7 +195,8 @@ def index_folder(name_or_folder: str | Path) -> Path:
     if folder.is_dir():
         return folder
     message = str(UnknownName("index", given, index_names()))
-    raise IndexNotFound(message, f"Build it: shotwise index build SOURCE --name {folder.name or 'NAME'}")
+    build = f"Build it: shotwise index build SOURCE --name {folder.name or 'NAME'}"
+    raise IndexNotFound(message, f"{build} (the built-in ones: shotwise index builtin)")
 
 
 def _newest_whole(folder: Path) -> DemonstrationIndex:
