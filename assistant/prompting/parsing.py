@@ -15,7 +15,8 @@ ANSWER_MARKER = "Answer:"
 _BEFORE = r"(?:^|[\s*_]|(?<=\.))[*_]{0,3}"
 _MARKER = re.compile(_BEFORE + r"answer[*_]{0,3}\s*:[*_]{0,3}", re.IGNORECASE)
 _HALF_MARKER = re.compile(_BEFORE + r"(?:a|an|ans|answ|answe|answer[*_]{0,3})?\Z", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+# A hyphen after a digit is a range or a subtraction, not a sign.
+_NUMBER = re.compile(r"(?:(?<!\d)-)?\d[\d,]*(?:\.\d+)?")
 
 
 class Parsed(NamedTuple):
@@ -76,7 +77,7 @@ def parse_label(reply: str, names: Mapping[str, str]) -> Parsed:
 
 def parse_number(reply: str) -> Parsed:
     """Return the last number of the reply in plain digits, without separators or a zero fraction."""
-    numbers = _NUMBER.findall(reply)
+    numbers = _NUMBER.findall(reply.replace("\u2212", "-"))
     if not numbers:
         return Parsed(None, "the reply has no number" if reply.strip() else "the reply is empty")
     return Parsed(plain_number(numbers[-1]))

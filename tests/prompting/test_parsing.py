@@ -59,6 +59,8 @@ def test_anything_else_is_a_problem_and_never_a_default_class(reply, problem):
         ("It costs 7.50 euros", "7.5"),
         ("7.0", "7"),
         ("007", "7"),
+        ("between 3-4", "4"),
+        ("It is \u22125 degrees.", "-5"),
     ],
 )
 def test_the_last_number_of_a_reply_counts(reply, number):
