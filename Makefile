@@ -8,7 +8,7 @@ export GRADIO_ANALYTICS_ENABLED := False
 export HF_HUB_DISABLE_TELEMETRY := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run setup test check format bench clean
+.PHONY: run setup test test-fast check format bench clean
 
 run: setup  ## Open the page on http://127.0.0.1:7860
 	$(BIN)/shotwise serve
@@ -31,12 +31,16 @@ check: setup  ## Lint, format and types
 test: check  ## Everything: checks and all tests that this machine can run
 	$(BIN)/python -m pytest -m "not gpu"
 
+test-fast: setup  ## Only the tests that take seconds and need nothing but the package
+	$(BIN)/python -m pytest -m "not (slow or browser or shared or gpu)"
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: setup  ## Measurements; see benchmarks/README.md
-	$(BIN)/python benchmarks/bench_index.py
+	$(BIN)/python benchmarks/bench_index.py assistant/demo/data/reviews.jsonl --input text --rows 230
+	$(BIN)/python benchmarks/bench_startup.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -31,17 +31,17 @@ class Share:
 
 
 MIXTURE = (
-    Share("copying", 2.0, 0.8),
-    Share("renamed_labels", 0.6, 1.2),
+    Share("copying", 2.0, 0.6),
+    Share("renamed_labels", 0.6, 1.0),
     Share("sentiment", 4.0, 4.0),
-    Share("published_templates", 0.3, 0.6),
+    Share("published_templates", 0.3, 1.0),
     Share("question_type", 0.5, 0.5),
-    Share("arithmetic", 1.2, 1.5),
-    Share("small_talk", 1.2, 1.5),
-    Share("lookup", 0.8, 0.8),
-    Share("redefinition", 0.3, 0.4),
+    Share("arithmetic", 1.2, 1.8),
+    Share("small_talk", 1.2, 3.5),
+    Share("lookup", 0.8, 1.5),
+    Share("redefinition", 0.3, 0.8),
     Share("exchange", 0.2, 0.3),
-    Share("instruction", 0.2, 0.3),
+    Share("instruction", 0.2, 0.2),
 )
 
 

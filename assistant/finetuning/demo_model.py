@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant import __version__, paths
-from assistant.finetuning.demo_episodes import Episode, Episodes
+from assistant.finetuning.demo_episodes import MIXTURE, Episode, Episodes
 from assistant.finetuning.demo_sources import Sources, pieces, read_sources
-from assistant.finetuning.demo_tokenizer import END, save_tokenizer, train_tokenizer
+from assistant.finetuning.demo_tokenizer import END, load_tokenizer, save_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,11 +50,20 @@ class DemoSettings:
     save_every: int = 250
     """Steps between checkpoints."""
 
+    @classmethod
+    def changed(cls, values: Mapping[str, float]) -> DemoSettings:
+        """Return the defaults with some of them replaced."""
+        return replace(cls(), **values)
 
-def train_demo_model(data: Path, out: Path | None = None, settings: DemoSettings | None = None) -> Path:
+
+def train_demo_model(
+    data: Path, out: Path | None = None, settings: DemoSettings | None = None, start: Path | None = None
+) -> Path:
     """Train the demo model on the public sets under `data` and return the folder it is saved in.
 
     Checkpoints lie under `runs/demo-model`; if there are any, training goes on from the last.
+    With `start`, a folder of such a model, its weights and tokenizer are trained further; the
+    record of its training is kept.
 
     Raises:
         DataError: if a public set is missing.
@@ -65,12 +74,18 @@ def train_demo_model(data: Path, out: Path | None = None, settings: DemoSettings
     work.mkdir(parents=True, exist_ok=True)
     started = time.time()
     sources = read_sources(data)
-    tokenizer = train_tokenizer(_tokenizer_texts(sources, settings), settings.vocabulary, settings.context_tokens)
+    if start is None:
+        texts = _tokenizer_texts(sources, settings)
+        tokenizer = train_tokenizer(texts, settings.vocabulary, settings.context_tokens)
+    else:
+        tokenizer = load_tokenizer(start)
     batches = make_batches(tokenizer, sources, settings)
-    trainer = _trainer(tokenizer, batches, settings, work)
+    trainer = _trainer(_network(tokenizer, settings, start), batches, settings, work)
     resume = any(work.glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=resume)
-    _export(trainer, tokenizer, out, settings, sources, time.time() - started)
+    earlier = [] if start is None else json.loads((start / "training.json").read_text("utf-8"))["stages"]
+    record = _record(trainer, settings, sources, time.time() - started)
+    _export(trainer, tokenizer, out, [*earlier, record])
     return out
 
 
@@ -172,11 +187,12 @@ def _padded(bucket: Sequence[Example], pad: int) -> dict[str, np.ndarray]:
     return {"input_ids": ids, "attention_mask": attention, "labels": labels}
 
 
-def _trainer(tokenizer: Any, batches: list[dict[str, np.ndarray]], settings: DemoSettings, work: Path) -> Any:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, TrainingArguments, set_seed
+def _network(tokenizer: Any, settings: DemoSettings, start: Path | None) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
     set_seed(settings.seed)
+    if start is not None:
+        return LlamaForCausalLM.from_pretrained(start, dtype="float32", use_safetensors=True, local_files_only=True)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.width,
@@ -189,6 +205,12 @@ def _trainer(tokenizer: Any, batches: list[dict[str, np.ndarray]], settings: Dem
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+    return LlamaForCausalLM(config)
+
+
+def _trainer(network: Any, batches: list[dict[str, np.ndarray]], settings: DemoSettings, work: Path) -> Any:
+    import torch
+    from transformers import TrainingArguments
 
     def collate(one: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(values) for name, values in one[0].items()}
@@ -215,7 +237,7 @@ def _trainer(tokenizer: Any, batches: list[dict[str, np.ndarray]], settings: Dem
         remove_unused_columns=False,
         include_num_input_tokens_seen="non_padding",
     )
-    return _learnt_only_trainer()(LlamaForCausalLM(config), arguments, train_dataset=batches, data_collator=collate)
+    return _learnt_only_trainer()(network, arguments, train_dataset=batches, data_collator=collate)
 
 
 def _learnt_only_trainer() -> Any:
@@ -246,30 +268,29 @@ def _learnt_only_trainer() -> Any:
     return LearntOnlyTrainer
 
 
-def _export(
-    trainer: Any,
-    tokenizer: Any,
-    out: Path,
-    settings: DemoSettings,
-    sources: Sources,
-    seconds: float,
-) -> None:
+def _record(trainer: Any, settings: DemoSettings, sources: Sources, seconds: float) -> dict[str, Any]:
     import torch
     import transformers
 
-    out.mkdir(parents=True, exist_ok=True)
-    trainer.model.to(torch.bfloat16).save_pretrained(out)
-    save_tokenizer(tokenizer, out)
     curve = [(entry["step"], round(entry["loss"], 4)) for entry in trainer.state.log_history if "loss" in entry]
-    record = {
+    return {
         "shotwise": __version__,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "settings": asdict(settings),
+        "mixture": [asdict(share) for share in MIXTURE],
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
         "steps": trainer.state.global_step,
         "seconds_of_last_start": round(seconds),
         "rows_left_out": sources.left_out,
         "loss": curve,
     }
-    (out / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _export(trainer: Any, tokenizer: Any, out: Path, stages: list[dict[str, Any]]) -> None:
+    import torch
+
+    out.mkdir(parents=True, exist_ok=True)
+    trainer.model.to(torch.bfloat16).save_pretrained(out)
+    save_tokenizer(tokenizer, out)
+    (out / "training.json").write_text(json.dumps({"stages": stages}) + "\n", encoding="utf-8")

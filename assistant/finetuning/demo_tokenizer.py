@@ -51,3 +51,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context_tokens: int) 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write the tokenizer's files into the folder."""
     tokenizer.save_pretrained(folder)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer saved in the folder."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)

@@ -152,7 +152,7 @@ def test_the_trained_model_loads_and_speaks(public_sets, tmp_path, monkeypatch):
 
     monkeypatch.setenv("SHOTWISE_HOME", str(tmp_path))
     folder = train_demo_model(public_sets, tmp_path / "model", TINY)
-    record = json.loads((folder / "training.json").read_text("utf-8"))
+    (record,) = json.loads((folder / "training.json").read_text("utf-8"))["stages"]
     assert record["steps"] == len(make_batches(_tokenizer(public_sets), read_sources(public_sets), TINY))
     model = load_chat_model(ModelSettings(model=str(folder)))
     answer = Assistant(model).answer(Request("Hello!", sampling=SamplingSettings(max_new_tokens=4)))
