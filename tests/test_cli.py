@@ -18,6 +18,7 @@ from assistant.prompting.strategies import STRATEGIES
 from assistant.prompting.tasks import task_names
 from assistant.retrieval import encoders
 from assistant.retrieval.encoders import ToyEncoder
+from assistant.retrieval.index import list_indexes
 from tests.toys import REVIEWS, make_problems, make_reviews, write_reviews
 
 HEAVY = (
@@ -315,10 +316,19 @@ def test_index_list_show_verify_and_delete(shotwise, toy):
     assert (shown["count"], shown["task"], shown["fields"]["output"]) == (8, "sentiment", "label")
     assert "8 rows" in shotwise("index", "show", "toy")[1]
     assert json.loads(shotwise("index", "verify", "toy", "--json")[1]) == {"name": "toy", "ok": True, "problems": []}
-    assert "needs your word" in one_sentence(shotwise("index", "delete", "toy"))
-    code, out, _ = shotwise("index", "delete", "toy", "--yes", "--json")
+    code, out, _ = shotwise("index", "delete", "toy", "--json")
     assert (code, json.loads(out)["deleted"]) == (0, "toy")
     assert json.loads(shotwise("index", "list", "--json")[1]) == []
+
+
+@pytest.mark.parametrize(("said", "kept"), [("n\n", ["toy"]), ("y\n", [])])
+def test_index_delete_asks_at_a_terminal(said, kept, toy, monkeypatch, capsys):
+    terminal = io.StringIO(said)
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdin", terminal)
+    assert run(("index", "delete", "toy")) == 0
+    assert "Delete " in capsys.readouterr().err
+    assert [one.name for one in list_indexes()] == kept
 
 
 def test_index_verify_finds_a_flipped_byte(shotwise, toy):

@@ -11,7 +11,6 @@ import typer
 from assistant.commands.loading import build_missing
 from assistant.commands.options import IndexName, Json
 from assistant.commands.terminal import BuildBar, read_text, say, shortened, show, show_json, table
-from assistant.errors import SettingError
 from assistant.settings import EncoderSettings, RetrievalSettings
 
 if TYPE_CHECKING:
@@ -180,7 +179,7 @@ def verify(name: IndexName, as_json: Json = False) -> None:
 @index_app.command("delete")
 def delete(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The index's name.", show_default=False)],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (asked only at a terminal).")] = False,
     as_json: Json = False,
 ) -> None:
     """Delete an index."""
@@ -188,12 +187,9 @@ def delete(
     from assistant.retrieval.opened import index_folder
 
     folder = index_folder(name)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise SettingError(f"Deleting '{name}' needs your word.", "Add --yes.")
-        if not typer.confirm(f"Delete {folder}?", err=True):
-            say("Nothing was deleted.")
-            return
+    if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete {folder}?", err=True):
+        say("Nothing was deleted.")
+        return
     deleted = delete_index(name)
     show_json({"deleted": name, "folder": str(deleted)}) if as_json else show(f"Deleted {deleted}.")
 
