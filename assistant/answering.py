@@ -154,12 +154,12 @@ class Assistant:
         selection = select(
             name,
             query,
-            Pool(index, task.demonstrations, adapt),
+            Pool(index, task.demonstrations if name == "fixed" else (), adapt),
             request.retrieval,
             seed=request.sampling.seed,
             labels=task.labels,
             banned=request.banned,
-            pinned=request.pinned,
+            pinned=_pins(request, task, None if name == "fixed" else index),
         )
         if index is not None and not selection.hits and unfit:
             raise _unfit(index, task, strategy, unfit[0])
@@ -204,6 +204,17 @@ def _check_reading(request: Request, task: Task, strategy: Strategy) -> None:
             f"Scoring labels would skip the reasoning that '{strategy.name}' is about.",
             "Choose the reading 'generate'.",
         )
+
+
+def _pins(request: Request, task: Task, index: DemonstrationIndex | None) -> tuple[str, ...]:
+    """Return the pinned ids that are meant for these demonstrations: the task's own (no index), or an index's.
+
+    Compared strategies share their pins, and one of them knows only the one, another only the other.
+    """
+    fixed = {shown.id for shown in task.demonstrations}
+    if index is None:
+        return tuple(identity for identity in request.pinned if identity in fixed)
+    return tuple(identity for identity in request.pinned if identity not in fixed or index.row_of(identity) is not None)
 
 
 def _unfit(index: DemonstrationIndex, task: Task, strategy: Strategy, reason: str) -> PromptError | IndexMismatch:

@@ -280,6 +280,18 @@ def test_copies_of_the_question_are_excluded_with_the_reason(toy):
     assert "The leak guard is off." in got.notes
 
 
+def test_compared_strategies_take_the_pins_that_are_theirs(toy):
+    pinned = ("r4", "fixed-2")
+    names = ("static-few-shot", "dynamic-few-shot", "zero-shot")
+    requests = [sentiment(name, pinned=pinned, retrieval=RetrievalSettings(k=2)) for name in names]
+    *_, (static, dynamic, plain) = Assistant(ScriptedModel()).compare(requests)
+    assert ids(static.demonstrations) == ["fixed-2", "fixed-1"]
+    assert ids(dynamic.demonstrations)[0] == "r4"
+    assert not plain.demonstrations
+    with pytest.raises(SettingError, match="no demonstration 'r99' to pin"):
+        answer(sentiment(pinned=("r99",)))
+
+
 def test_the_asked_row_banned_rows_and_pinned_rows(toy):
     got = answer(sentiment(sample_id="r3", banned=("r1",), pinned=("r4",), retrieval=RetrievalSettings(k=8)))
     assert ids(got.demonstrations)[0] == "r4"
