@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant import __version__, paths
+from assistant.errors import SettingError
 from assistant.finetuning.demo_episodes import MIXTURE, Episode, Episodes
 from assistant.finetuning.demo_sources import Sources, pieces, read_sources
 from assistant.finetuning.demo_tokenizer import END, load_tokenizer, save_tokenizer, train_tokenizer
@@ -51,7 +53,7 @@ class DemoSettings:
     """Steps between checkpoints."""
 
     @classmethod
-    def changed(cls, values: Mapping[str, float]) -> DemoSettings:
+    def changed(cls, values: Mapping[str, Any]) -> DemoSettings:
         """Return the defaults with some of them replaced."""
         return replace(cls(), **values)
 
@@ -61,17 +63,18 @@ def train_demo_model(
 ) -> Path:
     """Train the demo model on the public sets under `data` and return the folder it is saved in.
 
-    Checkpoints lie under `runs/demo-model`; if there are any, training goes on from the last.
+    Checkpoints lie under `runs/demo-model` until the model is saved; if there are any, training goes
+    on from the last.
     With `start`, a folder of such a model, its weights and tokenizer are trained further; the
     record of its training is kept.
 
     Raises:
         DataError: if a public set is missing.
+        SettingError: if there are checkpoints of a training with other settings.
     """
     settings = settings or DemoSettings()
     out = out or paths.demo() / "model"
-    work = paths.runs() / "demo-model"
-    work.mkdir(parents=True, exist_ok=True)
+    work = _work_folder(settings, start)
     started = time.time()
     sources = read_sources(data)
     if start is None:
@@ -86,7 +89,20 @@ def train_demo_model(
     earlier = [] if start is None else json.loads((start / "training.json").read_text("utf-8"))["stages"]
     record = _record(trainer, settings, sources, time.time() - started)
     _export(trainer, tokenizer, out, [*earlier, record])
+    shutil.rmtree(work)
     return out
+
+
+def _work_folder(settings: DemoSettings, start: Path | None) -> Path:
+    work = paths.runs() / "demo-model"
+    work.mkdir(parents=True, exist_ok=True)
+    noted, wanted = work / "settings.json", json.dumps({**asdict(settings), "start": str(start)}, indent=1)
+    if noted.is_file() and noted.read_text("utf-8") != wanted:
+        raise SettingError(
+            f"{work} holds checkpoints of a training with other settings.", "Go on with those, or remove the folder."
+        )
+    noted.write_text(wanted, encoding="utf-8")
+    return work
 
 
 def episode_ids(tokenizer: Any, episode: Episode) -> Example:

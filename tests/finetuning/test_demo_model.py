@@ -3,13 +3,21 @@
 import gzip
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 from assistant import paths
-from assistant.errors import DataError
+from assistant.errors import DataError, SettingError
 from assistant.finetuning.demo_episodes import MIXTURE, Episodes
-from assistant.finetuning.demo_model import DemoSettings, _tokenizer_texts, episode_ids, make_batches, train_demo_model
+from assistant.finetuning.demo_model import (
+    DemoSettings,
+    _tokenizer_texts,
+    _work_folder,
+    episode_ids,
+    make_batches,
+    train_demo_model,
+)
 from assistant.finetuning.demo_sources import PUBLIC_SETS, TEST_SETS, read_sources, spoken, text_key
 from assistant.finetuning.demo_tokenizer import train_tokenizer
 from assistant.generation.rendering import PromptRenderer
@@ -158,6 +166,19 @@ def test_the_trained_model_loads_and_speaks(public_sets, tmp_path, monkeypatch):
     answer = Assistant(model).answer(Request("Hello!", sampling=SamplingSettings(max_new_tokens=4)))
     assert answer.calls[0].new_tokens >= 1
     assert answer.calls[0].prompt.endswith("<|assistant|>\n")
+    assert not (tmp_path / "runs/demo-model").exists()
+    train_demo_model(public_sets, tmp_path / "further", replace(TINY, tokens=2000), folder)
+    stages = json.loads((tmp_path / "further/training.json").read_text("utf-8"))["stages"]
+    assert [stage["settings"]["tokens"] for stage in stages] == [TINY.tokens, 2000]
+    assert (tmp_path / "further/tokenizer.json").read_text("utf-8") == (folder / "tokenizer.json").read_text("utf-8")
+
+
+def test_checkpoints_of_other_settings_are_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOTWISE_HOME", str(tmp_path))
+    _work_folder(TINY, None)
+    _work_folder(TINY, None)
+    with pytest.raises(SettingError, match="other settings"):
+        _work_folder(replace(TINY, seed=5), None)
 
 
 def _tokenizer(folder):
