@@ -79,4 +79,4 @@ def _call_names(answer: Answer) -> list[str]:
     strategy = STRATEGIES.get(answer.strategy)
     if strategy is not None and strategy.reasoning == "asked":
         return ["Call 1: asks for reasoning", "Call 2: asks for the answer"][:count]
-    return [f"Sample {number} of {count}" for number in range(1, count + 1)]
+    return [f"Reply {number} of {count}" for number in range(1, count + 1)]
