@@ -30,7 +30,7 @@ class Panel:
     @property
     def outputs(self) -> list[Any]:
         """Return the components that change with the task or strategy."""
-        names = ("index", "selector", "order", "k", "guard", "reading", "wording", "remember")
+        names = ("index", "selector", "order", "k", "guard", "pinned", "banned", "reading", "wording", "remember")
         return [self.task, *(self.shared[name] for name in names)]
 
     def for_task(self, task: str) -> Updates:
@@ -40,7 +40,12 @@ class Panel:
             self.shared["index"]: gr.update(choices=controls.index_choices(task), value=""),
             self.shared["wording"]: gr.update(choices=controls.wording_choices(task), value=_default_wording(task)),
             self.shared["remember"]: task == "chat",
+            **self.without_ids(),
         }
+
+    def without_ids(self) -> Updates:
+        """Return how no demonstration is pinned or banned: another index does not have the same ids."""
+        return {self.shared[name]: gr.update(choices=[], value=[]) for name in ("pinned", "banned")}
 
     def for_strategies(self, task: str, strategies: list[str]) -> Updates:
         """Return which controls do something for the chosen strategies; the others are greyed out."""
@@ -93,6 +98,14 @@ def build_settings(panel: Panel, task: str) -> None:
         _demonstrations(panel.shared, task)
         _reading(panel.shared, task)
         _sampling(panel.shared)
+    panel.shared["index"].change(
+        panel.without_ids,
+        None,
+        [panel.shared["pinned"], panel.shared["banned"]],
+        show_progress="hidden",
+        queue=False,
+        api_visibility="private",
+    )
 
 
 def _demonstrations(shared: dict[str, Any], task: str) -> None:
