@@ -20,16 +20,22 @@ REASONING = "Reasoning"
 # message is edited or retried, so an invisible word joiner keeps what looks like a tag or an entity from being one.
 _JOINER = "\u2060"
 _MARKUP = re.compile(r"[<&](?=[A-Za-z/!?#])")
+# Our own words in the place of a reply begin with the joiner too, which tells them from a reply that says the same.
+_PENDING = f"{_JOINER}…"
+_NO_REPLY = f"{_JOINER}(no reply)"
 
 
 def plain_history(shown: Sequence[Any]) -> tuple[Message, ...]:
-    """Return the turns of a chat display as the model is to see them: no reasoning, text only."""
+    """Return the turns of a chat display as the model is to see them: no reasoning, no question without a reply."""
     turns: list[Message] = []
     for message in shown:
         if (message.get("metadata") or {}).get("title"):
             continue
         text = plain_text(message["content"])
-        if text.strip():
+        if text in (_PENDING, _NO_REPLY):
+            # Two questions in a row are what some chat templates refuse.
+            del turns[-1:]
+        elif text.strip():
             turns.append({"role": message["role"], "content": text})
     return tuple(turns)
 
@@ -74,8 +80,8 @@ def answer_messages(answer: Answer) -> list[dict[str, Any]]:
             }
         )
     if answer.answer or not answer.reasoning or answer.done:
-        reply = answer.answer or ("(no reply)" if answer.done else "…")
-        shown.append({"role": "assistant", "content": shown_text(reply)})
+        waiting = _NO_REPLY if answer.done else _PENDING
+        shown.append({"role": "assistant", "content": shown_text(answer.answer) or waiting})
     return shown
 
 

@@ -33,8 +33,19 @@ def test_reasoning_is_open_while_it_is_written():
     assert shown["metadata"]["status"] == "pending"
 
 
-def test_an_empty_reply_says_so():
-    assert content.answer_messages(an_answer())[-1]["content"] == "(no reply)"
+@pytest.mark.parametrize(("done", "said"), [(True, "(no reply)"), (False, "…")])
+def test_an_empty_reply_says_so_and_is_never_sent_with_its_question(done, said):
+    shown = content.answer_messages(an_answer(done=done))
+    assert shown[-1]["content"].strip("\u2060") == said
+    asked = [{"role": "user", "content": "q"}]
+    before = [*asked, {"role": "assistant", "content": said}]
+    assert content.plain_history([*before, *asked, *shown]) == tuple(before)
+
+
+def test_what_makes_markup_harmless_is_never_sent():
+    shown = content.answer_messages(an_answer(answer="<b> &lt; <|user|>"))
+    history = content.plain_history([{"role": "user", "content": content.shown_text("</s> &#60;")}, *shown])
+    assert "\u2060" not in "".join(turn["content"] for turn in history)
 
 
 def test_the_strip_names_the_final_answer_and_the_cost():
