@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from assistant.errors import ShotwiseError
 from assistant.records import Answer
 from assistant.web import cards, content, controls, prompt_view, welcome
-from assistant.web.markup import problem
+from assistant.web.markup import BROKEN, problem
 from assistant.web.service import Service, Waiting
 from assistant.web.settings_panel import Panel, Updates, merged
+
+if TYPE_CHECKING:
+    from assistant.answering import Request
 
 PRIVATE = "private"
 Shown = list[dict[str, Any]]
@@ -77,24 +81,39 @@ class ChatPage:
         """Yield the page while a message is answered; after an error the message is back in its box."""
         key = f"{session}/chat"
         stop = self.service.begin(key)
-        answer: Answer | None = None
-        asked: Shown = [*shown, {"role": "user", "content": content.shown_text(message)}]
+        # What was copied from the conversation may hold what keeps markup from being markup.
+        message = content.plain_text(message)
+        settled = False
         try:
             request = controls.Controls(*values).request(message, strategy, content.plain_history(shown))
-            yield {self.chatbot: asked, self.box: _busy(), self.strip: content.waiting_html("Preparing the prompt …")}
-            for state in self.service.run([request], stop):
-                if not self.service.is_current(key, stop):
-                    return
-                if isinstance(state, Waiting):
-                    yield {self.strip: content.waiting_html(state.sentence)}
-                    continue
-                before, (answer,) = answer, state
-                yield self._snapshot(session, asked, answer, before)
-            yield {self.box: _idle()} if answer else {**self._restored(shown, message), self.strip: ""}
+            yield from self._answered(session, stop, shown, request)
+            settled = True
         except ShotwiseError as error:
-            yield {**self._restored(shown, message), self.strip: problem(error.sentence())}
+            settled = True
+            yield self.restored(shown, message, error.sentence())
+        except GeneratorExit:
+            # The page was left: there is nobody to show anything to.
+            settled = True
+            raise
         finally:
             self.service.end(key, stop)
+            if not settled:
+                yield self.restored(shown, message, BROKEN)
+
+    def _answered(self, session: str, stop: Event, shown: Shown, request: Request) -> Iterator[Updates]:
+        answer: Answer | None = None
+        asked: Shown = [*shown, {"role": "user", "content": content.shown_text(request.message)}]
+        yield {self.chatbot: asked, self.box: _busy(), self.strip: content.waiting_html("Preparing the prompt …")}
+        for state in self.service.run([request], stop):
+            if not self.service.is_current(f"{session}/chat", stop):
+                return
+            if isinstance(state, Waiting):
+                yield {self.strip: content.waiting_html(state.sentence)}
+                continue
+            before, (answer,) = answer, state
+            yield self._snapshot(session, asked, answer, before)
+        if self.service.is_current(f"{session}/chat", stop):
+            yield {self.box: _idle()} if answer else self.restored(shown, request.message)
 
     def _snapshot(self, session: str, asked: Shown, answer: Answer, before: Answer | None) -> Updates:
         update: Updates = {
@@ -113,8 +132,13 @@ class ChatPage:
                 update[self.panel.shared[name]] = gr.update(choices=ids)
         return update
 
-    def _restored(self, shown: Shown, message: str) -> Updates:
-        return {self.chatbot: shown, self.box: gr.update(**{**_idle(), "value": message})}
+    def restored(self, shown: Shown, message: str, sentence: str = "") -> Updates:
+        """Return the page with the message back in its box, and what went wrong if something did."""
+        return {
+            self.chatbot: shown,
+            self.box: gr.update(**{**_idle(), "value": message}),
+            self.strip: problem(sentence),
+        }
 
 
 def build(service: Service, panel: Panel, strategy: Any, task: str) -> ChatPage:
@@ -170,6 +194,7 @@ def _chatbot(task: str) -> Any:
         buttons=["copy", "copy_all"],
         # What was typed and what was replied is shown as it is: nothing in it can be markup.
         render_markdown=False,
+        latex_delimiters=[],
         placeholder=welcome.greeting(task),
         examples=_examples(task),
         feedback_options=None,
@@ -230,9 +255,13 @@ def _wire_starters(page: ChatPage, send: Any, values: list[Any], running: dict[s
 def _wire_rest(page: ChatPage) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
 
-    def undo(data: gr.UndoData, shown: Shown) -> Updates:
-        at = _position(data.index)
-        return {page.chatbot: shown[:at], page.box: content.plain_text(shown[at]["content"]), page.strip: ""}
+    def undo(request: gr.Request, data: gr.UndoData, shown: Shown) -> Updates:
+        session, at = _session(request), _position(data.index)
+        page.service.discard(f"{session}/chat")
+        turn = len(content.user_turns(shown[:at]))
+        page.service.answers.forget(session, after=turn)
+        update = page.restored(shown[:at], content.plain_text(shown[at]["content"]))
+        return update | page.beside(session, turn, page.service.answers.get(session, turn))
 
     def clear(request: gr.Request) -> Updates:
         session = _session(request)
@@ -252,7 +281,7 @@ def _wire_rest(page: ChatPage) -> None:
         about = {page.strategy: gr.update(info=controls.strategy_about(strategy))}
         return about | page.panel.for_strategies(task, [strategy])
 
-    page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip], **quiet)
+    page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip, *page.evidence], **quiet)
     page.chatbot.clear(clear, None, [page.strip, page.box, *page.evidence], **quiet)
     page.chosen.input(look, page.chosen, [page.demonstrations, page.prompt], **quiet)
     page.box.stop(stop, None, None, **quiet)

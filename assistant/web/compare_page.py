@@ -11,7 +11,7 @@ import gradio as gr
 from assistant.errors import SettingError, ShotwiseError
 from assistant.prompting.tasks import load_task
 from assistant.web import compare_view, content, controls
-from assistant.web.markup import problem
+from assistant.web.markup import BROKEN, problem
 from assistant.web.service import Service, Waiting
 from assistant.web.settings_panel import Panel, Updates
 
@@ -50,25 +50,35 @@ class ComparePage:
         """Yield all columns while they are answered."""
         key = f"{session}/compare"
         stop = self.service.begin(key)
+        settled = False
         try:
             least, most = COLUMNS
             if not least <= len(strategies) <= most:
                 raise SettingError(f"Choose {least} to {most} strategies.")
             chosen = controls.Controls(*values)
-            requests = [chosen.request(message, strategy) for strategy in strategies]
+            requests = [chosen.request(content.plain_text(message), strategy) for strategy in strategies]
             yield {self.box: _busy(), self.strip: content.waiting_html("Preparing the prompts …")}
             for state in self.service.run(requests, stop):
                 if not self.service.is_current(key, stop):
+                    settled = True
                     return
                 if isinstance(state, Waiting):
                     yield {self.strip: content.waiting_html(state.sentence)}
                 else:
                     yield {self.columns: compare_view.comparison_html(state), self.strip: ""}
+            settled = True
             yield {self.box: _idle(), self.strip: ""}
         except ShotwiseError as error:
+            settled = True
             yield {self.box: _idle(), self.strip: problem(error.sentence())}
+        except GeneratorExit:
+            # The page was left: there is nobody to show anything to.
+            settled = True
+            raise
         finally:
             self.service.end(key, stop)
+            if not settled:
+                yield {self.box: _idle(), self.strip: problem(BROKEN)}
 
 
 def build_strategies(task: str) -> Any:

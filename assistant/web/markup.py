@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 COLOURS = 6
 """Demonstrations beyond this many repeat the colours."""
+BROKEN = "Something went wrong that should not have; the terminal says what. Your message is still in its box."
 
 
 def esc(text: object) -> str:

@@ -35,7 +35,10 @@ class AnswerShelf:
         """Return all answers of a page by turn."""
         return dict(self._pages.get(page, {}))
 
-    def forget(self, page: str) -> None:
-        """Drop the answers of a page."""
+    def forget(self, page: str, after: int = 0) -> None:
+        """Drop the answers of a page, those of the turns up to `after` excepted."""
         with self._lock:
-            self._pages.pop(page, None)
+            known = self._pages.pop(page, {})
+            kept = {number: one for number, one in known.items() if number <= after}
+            if kept:
+                self._pages[page] = kept

@@ -138,6 +138,8 @@ def test_the_shelf_forgets_what_the_conversation_forgot():
         shelf.put("page", turn, an_answer(message=f"m{turn}"))
     shelf.put("page", 2, an_answer(message="edited"))
     assert {turn: answer.message for turn, answer in shelf.turns("page").items()} == {1: "m1", 2: "edited"}
+    shelf.forget("page", after=1)
+    assert list(shelf.turns("page")) == [1]
     shelf.forget("page")
     assert shelf.get("page", 1) is None
 
