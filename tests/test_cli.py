@@ -419,9 +419,18 @@ def test_compare_says_who_agrees(shotwise, toy):
     code, out, err = shotwise("compare", "a witty film", *SENTIMENT)
     assert (code, err) == (0, "")
     assert [line for line in out.splitlines() if line.startswith("==")] == [
-        "== zero-shot", "== static-few-shot", "== random-few-shot", "== dynamic-few-shot",
+        "== zero-shot", "== zero-shot-cot", "== static-few-shot", "== dynamic-few-shot",
     ]  # fmt: skip
     assert "agree: positive" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("reading", ["generate", "labels"])
+def test_compare_needs_no_index_where_the_task_has_none(shotwise, home, reading):
+    code, out, _ = shotwise("compare", "Shares fell", "--task", "topic", "--model", "scripted", "--reading", reading)
+    assert code == 0
+    shown = [line[3:] for line in out.splitlines() if line.startswith("==")]
+    wanted = ["zero-shot", "zero-shot-cot", "static-few-shot", "static-cot"]
+    assert shown == (wanted if reading == "generate" else wanted[:3])
 
 
 def test_label_reading_shows_the_likelihoods(shotwise, toy):

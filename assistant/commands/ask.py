@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from assistant.columns import Prepared
     from assistant.records import Answer
 
-COMPARED = "zero-shot,static-few-shot,random-few-shot,dynamic-few-shot"
-
 
 @grouped
 def ask(
@@ -42,15 +40,15 @@ def ask(
 def compare(
     text: Text,
     *,
-    strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = COMPARED,
+    strategies: Annotated[
+        str | None, typer.Option(help="Names, separated by commas [default: up to four that suit the task].")
+    ] = None,
     asked: RequestOptions,
     model: ModelOptions,
     as_json: Json = False,
 ) -> None:
     """Answer one message by several strategies at once."""
-    names = list(dict.fromkeys(name.strip() for name in strategies.split(",") if name.strip()))
-    if not names:
-        raise SettingError("No strategy was named.", "See: shotwise strategy list")
+    names = _compared(asked) if strategies is None else _names(strategies)
     message = read_text(text)
     requests = [asked.request(message, name) for name in names]
     check_requests(requests, model.settings())
@@ -99,6 +97,20 @@ def agreement(answers: Sequence[Answer]) -> str:
     if count == 1:
         return "All final answers differ." if len(answers) > 1 else f"Final answer: {most}"
     return f"{count} of {len(answers)} agree: {most}"
+
+
+def _compared(asked: RequestOptions) -> Sequence[str]:
+    from assistant.prompting.strategies import compared_strategies
+    from assistant.prompting.tasks import load_task
+
+    return compared_strategies(load_task(asked.task), asked.index, asked.reading)
+
+
+def _names(listed: str) -> Sequence[str]:
+    names = list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
+    if not names:
+        raise SettingError("No strategy was named.", "See: shotwise strategy list")
+    return names
 
 
 def _finished(rounds: Iterable[tuple[Answer, ...]]) -> tuple[Answer, ...]:

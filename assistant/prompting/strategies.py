@@ -140,6 +140,9 @@ _ROWS = (
     ),
 )
 
+_COMPARED = ("zero-shot", "zero-shot-cot", "static-few-shot", "dynamic-few-shot")
+_COMPARED_INSTEAD = "static-cot"
+
 STRATEGIES: Mapping[str, Strategy] = {row.name: row for row in _ROWS}
 
 
@@ -159,3 +162,14 @@ def strategies_for(task: Task) -> tuple[Strategy, ...]:
     from assistant.prompting.templates import load_template
 
     return tuple(row for row in _ROWS if not row.template or load_template(row.template).task == task.name)
+
+
+def compared_strategies(task: Task, index: str | None = None, reading: str = "generate") -> tuple[str, ...]:
+    """Return the names that are compared unless others are chosen: those that can answer with this index.
+
+    `index=None` is the task's own, if it has one.
+    """
+    names = [name for name in _COMPARED if index or task.index or not STRATEGIES[name].needs_index]
+    # Where labels are scored, a shown reasoning would be skipped, and is refused.
+    spare = [_COMPARED_INSTEAD] if len(names) < len(_COMPARED) and reading == "generate" else []
+    return (*names, *spare)

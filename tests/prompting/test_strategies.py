@@ -1,7 +1,7 @@
 import pytest
 
 from assistant.errors import PromptError, UnknownName
-from assistant.prompting.strategies import STRATEGIES, find_strategy
+from assistant.prompting.strategies import STRATEGIES, compared_strategies, find_strategy
 from assistant.prompting.tasks import load_task
 from assistant.settings import SELECTORS
 
@@ -37,3 +37,16 @@ def test_a_published_template_is_refused_for_another_task():
     find_strategy("imdb-baseline").check_fits(load_task("sentiment"))
     with pytest.raises(PromptError, match="a template of the task 'sentiment', not of 'chat'"):
         find_strategy("imdb-baseline").check_fits(load_task("chat"))
+
+
+@pytest.mark.parametrize(
+    ("task", "index", "last"),
+    [
+        ("sentiment", None, "dynamic-few-shot"),
+        ("topic", "news", "dynamic-few-shot"),
+        ("topic", None, "static-cot"),
+    ],
+)
+def test_what_is_compared_can_answer_with_the_task_and_the_index(task, index, last):
+    compared = compared_strategies(load_task(task), index)
+    assert compared == ("zero-shot", "zero-shot-cot", "static-few-shot", last)
