@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Event, Lock
 from typing import Any
 
@@ -93,11 +94,12 @@ class LocalModel:
 
         Raises:
             PromptTooLong: if the prompt with the longest label does not fit the context.
+            ModelError: if the device has not enough memory.
         """
         ids = [self.renderer.label_ids(prompt, label) for label in labels]
         longest = 0 if self._is_encoder_decoder else max(len(label) for label in ids)
         self._check_room(len(prompt.token_ids) + longest)
-        with self._lock:
+        with self._lock, self._memory_told():
             return label_scores(self.network, prompt.token_ids, ids, shared=self._shares_prompt)
 
     def _generate(
@@ -112,8 +114,8 @@ class LocalModel:
 
         config = self._config()
         config.max_new_tokens = max(limits)
-        try:
-            network = self._base if self._soft_prompt else self.network
+        network = self._base if self._soft_prompt else self.network
+        with self._memory_told():
             network.generate(
                 **self._batch([prompt.token_ids for prompt in prompts]),
                 generation_config=config,
@@ -121,6 +123,12 @@ class LocalModel:
                 stopping_criteria=StoppingCriteriaList([RowStopping(limits, signals)]),
                 streamer=queue,
             )
+
+    @contextmanager
+    def _memory_told(self) -> Iterator[None]:
+        """Tell in one sentence that the device's memory is full."""
+        try:
+            yield
         except torch.cuda.OutOfMemoryError:
             raise ModelError(
                 f"The model '{self.name}' ran out of memory.",

@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig
 
-from assistant.errors import PromptTooLong
+from assistant.errors import ModelError, PromptTooLong
+from assistant.generation import local_model
 from assistant.records import Prompt
 from assistant.settings import SamplingSettings
 from tests.generation.tiny_models import FAMILIES
@@ -271,3 +272,17 @@ def test_labels_of_one_token_need_one_pass(chat_model):
     counter.handle.remove()
     assert counter.passes == 1
     assert math.fsum(math.exp(score) for score in scores) < 1
+
+
+def test_a_full_device_is_one_sentence_while_generating_and_while_scoring(chat_model, monkeypatch):
+    def full(*_, **__):
+        raise torch.cuda.OutOfMemoryError
+
+    model = chat_model("llama3")
+    monkeypatch.setattr(local_model, "label_scores", full)
+    monkeypatch.setattr(model.network, "generate", full)
+    prompt = asked(model, "a witty film")
+    with pytest.raises(ModelError, match="ran out of memory"):
+        model.score_labels(prompt, LABELS)
+    with pytest.raises(ModelError, match="ran out of memory"):
+        list(model.generate([prompt], [SamplingSettings()], Event()))
