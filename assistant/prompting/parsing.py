@@ -17,6 +17,13 @@ _MARKER = re.compile(_BEFORE + r"answer[*_]{0,3}\s*:[*_]{0,3}", re.IGNORECASE)
 _HALF_MARKER = re.compile(_BEFORE + r"(?:a|an|ans|answ|answe|answer[*_]{0,3})?\Z", re.IGNORECASE)
 # A hyphen after a digit is a range or a subtraction, not a sign.
 _NUMBER = re.compile(r"(?:(?<!\d)-)?\d[\d,]*(?:\.\d+)?")
+# "not positive", "isn't really positive", "non-positive", right before a label's name.
+_NEGATION = re.compile(
+    r"(?:(?<!\w)(?:not|never|cannot|non)|n['\u2019]t)"
+    r"(?:[^\w.,;:!?]+(?:a|an|the|at all|be|very|really|quite|so|entirely|clearly|exactly|particularly)(?!\w))*"
+    r"[^\w.,;:!?]+\Z"
+)
+_NEGATION_REACH = 80
 
 
 class Parsed(NamedTuple):
@@ -57,7 +64,8 @@ def parse_label(reply: str, names: Mapping[str, str]) -> Parsed:
 
     `names` maps a name that may stand in the reply to the label it means. The reply either is
     a name, or mentions exactly one label as a whole word; longer names are looked for first,
-    so that "not entailment" is not read as "entailment".
+    so that "not entailment" is not read as "entailment". "not positive" names no label: what
+    else the model meant is not ours to say.
     """
     if not reply.strip():
         return Parsed(None, "the reply is empty")
@@ -67,9 +75,14 @@ def parse_label(reply: str, names: Mapping[str, str]) -> Parsed:
         return Parsed(by_name[bare])
     longest_first = sorted(by_name, key=len, reverse=True)
     pattern = "|".join(re.escape(name) for name in longest_first)
-    found = {by_name[match] for match in re.findall(rf"(?<!\w)(?:{pattern})(?!\w)", reply.casefold())}
+    text = reply.casefold()
+    mentions = list(re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text))
+    found = {by_name[mention.group()] for mention in mentions}
     if len(found) == 1:
-        return Parsed(found.pop())
+        label = found.pop()
+        if any(_NEGATION.search(text[max(0, at - _NEGATION_REACH) : at]) for at in (m.start() for m in mentions)):
+            return Parsed(None, f"the reply negates a label: {label}")
+        return Parsed(label)
     if found:
         return Parsed(None, f"the reply names several labels: {', '.join(sorted(found))}")
     return Parsed(None, f"the reply names no label ({', '.join(names)})")

@@ -28,6 +28,9 @@ CLASSES = {"class_0": "negative", "class_1": "positive"}
         ("entailment", ENTAILMENT, "entailment"),
         ("This review belongs to 'class_1'", CLASSES, "positive"),
         ("class_0 (negative review)", CLASSES, "negative"),
+        ("Not only positive: very positive", SENTIMENT, "positive"),
+        ("I would not hesitate: positive", SENTIMENT, "positive"),
+        ("Not at all. Positive", SENTIMENT, "positive"),
     ],
 )
 def test_a_reply_that_names_one_label_is_that_label(reply, names, label):
@@ -43,6 +46,11 @@ def test_a_reply_that_names_one_label_is_that_label(reply, names, label):
         ("positive or negative", "the reply names several labels: negative, positive"),
         ("nonpositive", "the reply names no label (negative, positive)"),
         ("positively", "the reply names no label (negative, positive)"),
+        ("not positive", "the reply negates a label: positive"),
+        ("The review isn't positive.", "the reply negates a label: positive"),
+        ("It isn\u2019t a very positive review", "the reply negates a label: positive"),
+        ("never **negative**", "the reply negates a label: negative"),
+        ("non-positive", "the reply negates a label: positive"),
     ],
 )
 def test_anything_else_is_a_problem_and_never_a_default_class(reply, problem):
