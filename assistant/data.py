@@ -177,7 +177,8 @@ class _RowReader:
         fields = self._fields
         inputs = {name: _text(row, name) for name in fields.inputs}
         output = self._label(_text(row, fields.output), fields.output) if fields.output else ""
-        rationale = _text(row, fields.rationale) if fields.rationale else ""
+        # A row without one is still a demonstration; only strategies that show rationales pass it over.
+        rationale = _text(row, fields.rationale, optional=True) if fields.rationale else ""
         group = _text(row, fields.group, optional=True) if fields.group else ""
         identity = _text(row, self._id).strip() if self._id else f"row-{line}"
         if identity in self._seen:
