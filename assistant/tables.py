@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 16 * 2**20
 PEEKED_ROWS = 1000
+_TOO_LONG = "the line is longer than 16 MiB"
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class JsonLines(FileSource):
         """Yield one row per line that is not blank."""
         for number, line in self.lines():
             if line is None:
-                yield number, BadRow(number, "the line is longer than 16 MiB")
+                yield number, BadRow(number, _TOO_LONG)
             elif number == 1 and line.lstrip().startswith(b"["):
                 raise DataError(
                     f"'{self.location}' holds one JSON array, not one object per line.",
@@ -185,7 +186,8 @@ class Delimited(FileSource):
         return tuple(name for name in header if name) if isinstance(header, list) else ()
 
     def _records(self) -> Iterator[tuple[int, list[str] | BadRow]]:
-        lines = self._text()
+        lost: list[int] = []
+        lines = self._text(lost)
         first = next(lines, None)
         if first is None:
             return
@@ -200,16 +202,24 @@ class Delimited(FileSource):
             try:
                 cells = next(reader, None)
             except csv.Error:
+                lost.clear()
                 yield line, BadRow(line, "a cell of more than 131,072 characters: is a quote left open?")
                 continue
-            if cells is None:
+            if lost:
+                # Also where a quoted cell holds the line: what is left of the record is not what was written.
+                lost.clear()
+                yield line, BadRow(line, _TOO_LONG)
+            elif cells is None:
                 return
-            if cells:
+            elif cells:
                 whole = not any(_undecoded(cell) for cell in cells)
                 yield line, cells if whole else BadRow(line, "invalid UTF-8")
 
-    def _text(self) -> Iterator[str]:
-        for _, line in self.lines():
+    def _text(self, lost: list[int]) -> Iterator[str]:
+        """Yield the lines; the numbers of those that are too long are put into `lost`, and they are empty."""
+        for number, line in self.lines():
+            if line is None:
+                lost.append(number)
             # Bytes that are not UTF-8 become lone surrogates here and are found per record.
             yield "\n" if line is None else line.decode("utf-8", "surrogateescape")
 

@@ -305,6 +305,34 @@ def test_a_line_of_many_megabytes_is_one_bad_row(tmp_path, monkeypatch):
     assert [row.line for row in bad] == [2]
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_line_of_many_megabytes_is_one_bad_row_of_a_delimited_table_too(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr("assistant.tables.LONGEST_LINE", 1000)
+    path = tmp_path / f"a.{ending}"
+    path.write_text((as_csv if ending == "csv" else as_tsv)([ROWS[0], {"text": "x" * 5000, "label": 1}, ROWS[1]]))
+    good, bad = read(path)
+    assert [row.id for row in good] == ["row-2", "row-4"]
+    assert bad == [BadRow(3, "the line is longer than 16 MiB")]
+    assert open_source(str(path)).count() == 3
+
+
+def test_a_long_line_inside_a_quoted_cell_does_not_shorten_the_cell(tmp_path, monkeypatch):
+    monkeypatch.setattr("assistant.tables.LONGEST_LINE", 1000)
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\n"one\n' + "x" * 5000 + '\nthree",1\nfine,0\n')
+    good, bad = read(path)
+    assert [row.inputs["text"] for row in good] == ["fine"]
+    assert [row.line for row in bad] == [2]
+
+
+def test_a_row_without_a_rationale_is_still_a_row(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("question,answer,solution\n3 and 4?,7,They make 7.\n5 and 1?,6,\n1 and 1?,2,  \n")
+    good, bad = read(path, guess_fields(("question", "answer", "solution")))
+    assert [row.rationale.strip() for row in good] == ["They make 7.", "", ""]
+    assert bad == []
+
+
 def test_fields_are_guessed_from_the_task_or_from_usual_names():
     assert guess_fields(("id", "text", "label")) == Fields(("text",), "label")
     assert guess_fields(("sentence1", "sentence2", "label")).inputs == ("sentence1", "sentence2")
