@@ -33,9 +33,18 @@ class HubSource(Source):
         """Yield the rows as the hub streams them.
 
         Raises:
-            DataError: if the hub cannot be reached, or has no such data set or split.
+            DataError: if the hub cannot be reached, has no such data set or split, or breaks off.
         """
-        yield from enumerate((dict(row) for row in self._stream()), start=1)
+        number = 0
+        try:
+            for number, row in enumerate(self._stream(), start=1):
+                yield number, dict(row)
+        except (OSError, EOFError) as error:
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            raise DataError(
+                f"The hub broke off after row {number} of the data set '{self.location}': {why}",
+                "Try again, or take fewer rows with --limit.",
+            ) from error
 
     def columns(self) -> tuple[str, ...]:
         """Return the columns the data set declares, else those of its first rows."""
