@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import DataError
-from assistant.records import Demonstration
+from assistant.records import Demonstration, find_label
 from assistant.tables import BadRow, Delimited, JsonLines, Parquet, Source
 
 __all__ = ["BadRow", "Fields", "Source", "guess_fields", "open_source", "read_demonstrations"]
@@ -138,15 +138,20 @@ def read_demonstrations(
 
 
 def check_fields(source: Source, fields: Fields, columns: Sequence[str]) -> None:
-    """Check that the table has every column that is asked for.
+    """Check that the table has every column that is asked for, and that each can be what it is to be.
 
     Raises:
-        DataError: naming the columns there are, and the nearest.
+        DataError: naming the columns there are, and the nearest, or the column that cannot be an input.
     """
     if not fields.inputs:
         raise DataError("At least one input column is needed.", "Say it with --input.")
     if not columns:
         raise DataError(f"'{source.name}' has no rows with named fields.")
+    taken = next((name for name in fields.inputs if name in _not_inputs(fields)), None)
+    if taken is not None:
+        raise DataError(
+            f"A column named '{taken}' cannot be an input: a hit has a '{taken}' of its own.", "Rename the column."
+        )
     for name in fields.named():
         if name not in columns:
             near = difflib.get_close_matches(name, columns, n=2)
@@ -154,6 +159,12 @@ def check_fields(source: Source, fields: Fields, columns: Sequence[str]) -> None
             raise DataError(
                 f"No row of '{source.name}' has a field '{name}'.", f"{meant}There are: {', '.join(columns)}."
             )
+
+
+def _not_inputs(fields: Fields) -> tuple[str, ...]:
+    """Return the keys of a hit as plain data that its inputs stand beside."""
+    optional = {"rationale": fields.rationale, "group": fields.group}
+    return ("id", "similarity", "rank", "output", *(key for key, column in optional.items() if column))
 
 
 class _Unfit(Exception):
@@ -189,7 +200,7 @@ class _RowReader:
     def _label(self, raw: str, name: str) -> str:
         if self._labels is None:
             return raw
-        label = self._labels.get(raw.strip().lower())
+        label = find_label(self._labels, raw)
         if label is None:
             raise _Unfit(f"'{raw[:40]}' in '{name}' is not a label of the task")
         return label

@@ -5,6 +5,7 @@ Plain data, standard library only. `to_json` forms are a contract that other pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
@@ -13,6 +14,8 @@ INSTRUCTION = "instruction"
 HISTORY = "history"
 QUESTION = "question"
 TEMPLATE = "template"
+# Spreadsheets and pandas write integers so where a column has a gap.
+_WHOLE = re.compile(r"(-?\d+)\.0+")
 
 
 class Message(TypedDict):
@@ -20,6 +23,16 @@ class Message(TypedDict):
 
     role: str
     content: str
+
+
+def find_label(names: Mapping[str, str], written: str) -> str | None:
+    """Return the label's name for a label as a data set writes it (`POS`, `1`, `1.0`), or None."""
+    written = written.strip()
+    whole = _WHOLE.fullmatch(written)
+    for key in (written.lower(), written.casefold(), whole[1] if whole else ""):
+        if key in names:
+            return names[key]
+    return None
 
 
 def demonstration_origin(identity: str) -> str:

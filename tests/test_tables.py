@@ -9,6 +9,8 @@ import pytest
 
 from assistant.data import BadRow, Fields, guess_fields, open_source, read_demonstrations
 from assistant.errors import DataError
+from assistant.prompting.tasks import load_task
+from assistant.retrieval.index import build_index
 
 TEXT_AND_LABEL = Fields(("text",), "label")
 ROWS = [{"text": "a gorgeous film", "label": "1"}, {"text": "dull, and 'long'", "label": "0"}]
@@ -87,6 +89,16 @@ def test_labels_are_mapped_to_names_whatever_their_case(tmp_path):
     assert [row.output for row in good] == ["positive", "negative"]
     assert bad[0].line == 3
     assert "not a label" in bad[0].reason
+
+
+def test_integers_that_a_spreadsheet_wrote_with_a_fraction_are_the_tasks_labels(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nfine,1.0\ndull,0.00\nodd,1.5\n")
+    good, bad = read(path, labels={"1": "positive", "0": "negative"})
+    assert [row.output for row in good] == ["positive", "negative"]
+    assert bad == [BadRow(4, "'1.5' in 'label' is not a label of the task")]
+    unmapped, _ = read(path)
+    assert load_task("sentiment").adapt(unmapped[0]).output == "positive"
 
 
 BAD_LINES = [
@@ -203,6 +215,14 @@ def test_a_wrong_field_names_the_columns_and_the_nearest(tmp_path):
     assert "text, label" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["id", "rank", "similarity", "output"])
+def test_an_input_may_not_take_the_name_of_a_part_of_a_hit(tmp_path, name):
+    path = tmp_path / "a.jsonl"
+    path.write_text(as_lines([{name: "x", **ROWS[0]}]))
+    with pytest.raises(DataError, match=f"'{name}' cannot be an input"):
+        read(path, Fields(("text", name), "label"))
+
+
 @pytest.mark.parametrize("content", ["", "\n\n", "broken\nbroken\n", '{"text": "", "label": ""}\n'])
 def test_a_source_without_one_good_row_is_an_error(tmp_path, content):
     path = tmp_path / "a.jsonl"
@@ -281,6 +301,21 @@ def test_a_hub_data_set_is_streamed(monkeypatch):
     assert [(row.id, row.output) for row in good] == [("row-1", "1")]
     assert bad == [BadRow(2, "the field 'text' is empty")]
     assert source.columns() == ("text", "label")
+
+
+def test_a_hub_that_breaks_off_is_at_fault_and_not_the_index(monkeypatch, tmp_path):
+    class Broken:
+        features = ("text", "label")
+
+        def __iter__(self):
+            yield ROWS[0]
+            raise ConnectionError("Server Disconnected")
+
+    monkeypatch.setenv("SHOTWISE_HOME", str(tmp_path))
+    source = open_source("someone/reviews")
+    monkeypatch.setattr(source, "_opened", Broken())
+    with pytest.raises(DataError, match="broke off after row 1 of the data set 'someone/reviews': Server"):
+        build_index(source, "reviews", TEXT_AND_LABEL, encoder="toy")
 
 
 def test_a_split_of_a_file_is_refused(tmp_path):

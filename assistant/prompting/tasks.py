@@ -17,7 +17,7 @@ from assistant import paths
 from assistant.errors import PromptError, UnknownName
 from assistant.prompting.parsing import Parsed, parse_label, parse_number, parse_text, split_reasoning
 from assistant.prompting.templates import checked_keys, read_toml
-from assistant.records import Demonstration
+from assistant.records import Demonstration, find_label
 
 TRIGGER = "Let's think step by step."
 EXTRACT = "So what is the final answer? Reply with the final answer only."
@@ -96,7 +96,7 @@ class Task:
 
     def label(self, value: str) -> str | None:
         """Return the label's name for a value as a data set writes it, or None."""
-        return self.label_values.get(value.strip().casefold())
+        return find_label(self.label_values, value)
 
     def adapt(self, demonstration: Demonstration) -> Demonstration | str:
         """Return the demonstration in this task's fields and label names, or why it cannot be."""
