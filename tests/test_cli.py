@@ -179,7 +179,7 @@ def test_corrupt_manifest(shotwise, toy):
     manifest.write_text(manifest.read_text().replace('"count": 8', '"count": 9'))
     one_sentence(shotwise("index", "search", "toy", "x"), "changed after it was written", "shotwise index build")
     manifest.write_text("{")
-    one_sentence(shotwise("index", "show", "toy"), "not readable JSON")
+    one_sentence(shotwise("index", "show", "toy"), "not readable JSON", "shotwise index build SOURCE --name toy")
 
 
 def test_port_taken(shotwise):

@@ -87,8 +87,8 @@ def quick_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def parse_manifest(text: str, where: str) -> Manifest:
-    """Return the manifest that a text holds.
+def parse_manifest(text: str, where: str, name: str = "NAME") -> Manifest:
+    """Return the manifest that a text holds; `name` is what a hint calls an index whose own is lost.
 
     Raises:
         IndexDamaged: if it is torn, was edited, or is of another schema.
@@ -97,7 +97,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
         record = json.loads(text)
         if record["schema"] != SCHEMA:
             raise IndexDamaged(
-                f"{where} is of format {record['schema']!r}; this version reads {SCHEMA}.", rebuild_hint(text)
+                f"{where} is of format {record['schema']!r}; this version reads {SCHEMA}.", rebuild_hint(text, name)
             )
         stated = record.pop("checksum")
         intact = stated == _checksum(record) and _dump({**record, "checksum": stated}) == text
@@ -105,33 +105,33 @@ def parse_manifest(text: str, where: str) -> Manifest:
             files = {name: FileRecord(**kept) for name, kept in record["files"].items()}
             return replace(Manifest(**record), files=files, command=tuple(record["command"]), checksum=stated)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise IndexDamaged(f"{where} is not readable JSON of ours.", rebuild_hint(text)) from error
-    raise IndexDamaged(f"{where} was changed after it was written.", rebuild_hint(text))
+        raise IndexDamaged(f"{where} is not readable JSON of ours.", rebuild_hint(text, name)) from error
+    raise IndexDamaged(f"{where} was changed after it was written.", rebuild_hint(text, name))
 
 
 def read_manifest(folder: Path, where: str) -> Manifest:
-    """Return the manifest of one generation's folder.
+    """Return the manifest of one generation's folder, which lies in the folder of the index.
 
     Raises:
         IndexDamaged: if it is missing, torn or edited.
     """
-    path = folder / FILE
+    path, name = folder / FILE, folder.parent.name
     try:
         with path.open("rb") as stream:
             content = stream.read(_LARGEST)
     except OSError as error:
-        raise IndexDamaged(f"{where} is missing.", rebuild_hint("")) from error
+        raise IndexDamaged(f"{where} is missing.", rebuild_hint("", name)) from error
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise IndexDamaged(
-            f"{where} is not readable JSON of ours.", rebuild_hint(content.decode("utf-8", "ignore"))
+            f"{where} is not readable JSON of ours.", rebuild_hint(content.decode("utf-8", "ignore"), name)
         ) from error
-    return parse_manifest(text, where)
+    return parse_manifest(text, where, name)
 
 
-def rebuild_hint(text: str) -> str:
-    """Return what to type, taken from what can still be read of a manifest."""
+def rebuild_hint(text: str, name: str) -> str:
+    """Return what to type, taken from what can still be read of the manifest of the index `name`."""
     command = None
     at = text.find('"command": [')
     if at >= 0:
@@ -141,7 +141,7 @@ def rebuild_hint(text: str) -> str:
             command = None
     if isinstance(command, list) and all(isinstance(part, str) for part in command):
         return f"Build it again: {shlex.join(command)}"
-    return "Build it again: shotwise index build SOURCE --name NAME"
+    return f"Build it again: shotwise index build SOURCE --name {shlex.quote(name)}"
 
 
 def _dump(record: Mapping[str, Any]) -> str:
