@@ -193,6 +193,19 @@ def test_a_filter_is_searched_until_enough_pass(home):
     assert [document.id for document in found] == ["n299"]
 
 
+def test_a_wider_search_that_orders_equal_rows_otherwise_shows_each_once(home, monkeypatch):
+    store = ShotwiseVectorStore(make_reviews(home, rows=[(f"n{n}", f"film number {n}", 0) for n in range(100)]))
+
+    def nearest(embedding, n):
+        rows = np.arange(min(n, 100))
+        rows = rows if n <= 64 else np.roll(rows, 40)
+        return np.zeros((1, len(rows)), dtype=np.float32), rows[None]
+
+    monkeypatch.setattr(store.index, "nearest", nearest)
+    found = store.similarity_search("film", k=100)
+    assert {document.id for document in found} == {f"n{n}" for n in range(100)}
+
+
 def test_documents_have_ids_fields_and_outputs(store):
     (found,) = store.get_by_ids(["r1", "nothing"])
     assert (found.id, found.page_content) == ("r1", "a gorgeous witty film")

@@ -164,12 +164,16 @@ class ShotwiseVectorStore(VectorStore):
     def _nearest(self, embedding: Any, wanted: Filter | None) -> Iterator[tuple[Document, float, int]]:
         """Yield documents that pass, with cosine and row, nearest first; fetches more as it goes."""
         done, n = 0, 64
+        seen: set[int] = set()
         while done < len(self.index):
             cosines, rows = self.index.nearest(embedding, n)
-            for cosine, row in zip(cosines[0, done:], rows[0, done:], strict=True):
-                document = self._document(int(row))
+            for cosine, row in zip(cosines[0].tolist(), rows[0].tolist(), strict=True):
+                if row in seen:  # equal rows may come in another order when more are asked for
+                    continue
+                seen.add(row)
+                document = self._document(row)
                 if wanted is None or wanted(document):
-                    yield document, float(cosine), int(row)
+                    yield document, cosine, row
             done, n = rows.shape[1], n * 4
 
     def _document(self, row: int) -> Document:

@@ -107,10 +107,14 @@ class _Search:
         """Yield the index's rows, nearest first; more are fetched as they are asked for."""
         index = self.index()
         done, wanted = 0, max(2 * self.settings.k, self.settings.candidates)
+        seen: set[int] = set()
         while done < len(index):
             cosines, rows = index.nearest(self.embedding(), wanted)
-            for cosine, row in zip(cosines[0, done:], rows[0, done:], strict=True):
-                yield _Candidate(index.demonstration(int(row)), float(cosine), int(row))
+            for cosine, row in zip(cosines[0].tolist(), rows[0].tolist(), strict=True):
+                # Equal rows may come in another order when more are asked for, so positions say nothing.
+                if row not in seen:
+                    seen.add(row)
+                    yield _Candidate(index.demonstration(row), cosine, row)
             done, wanted = rows.shape[1], wanted * 2
 
     def row(self, row: int) -> _Candidate:

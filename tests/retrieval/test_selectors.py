@@ -137,6 +137,19 @@ def test_nearest_fetches_further_until_k_pass_the_guard(index):
     assert {one.demonstration.group for one in selection.excluded} == {"m0"}
 
 
+def test_a_wider_search_that_orders_equal_rows_otherwise_loses_none(pool, index, monkeypatch):
+    def nearest(embedding, n):
+        rows = np.arange(min(n, len(index)))
+        rows = rows if n <= 4 else np.roll(rows, 3)
+        return np.zeros((1, len(rows)), dtype=np.float32), rows[None]
+
+    monkeypatch.setattr(index, "nearest", nearest)
+    selection = chosen("nearest", pool, k=2, candidates=4, banned=[f"r{n}" for n in range(30)])
+    assert ids(selection) == ["r30", "r31"]
+    excluded = [kept.demonstration.id for kept in selection.excluded]
+    assert len(excluded) == len(set(excluded))
+
+
 def test_only_what_would_have_been_shown_is_reported(pool):
     query = Query({"text": "a gorgeous film about love"}, id="r31")
     near = chosen("nearest", pool, query, k=2)
