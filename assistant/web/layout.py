@@ -34,53 +34,54 @@ def build(service: Service) -> gr.Blocks:
                 compare = compare_page.build(service, panel, strategies, FIRST_TASK)
         chat_page.wire(chat)
         compare_page.wire(compare)
-        _wire_task(panel, chat, compare)
-        _wire_tabs(panel, chat, compare, chat_tab, compare_tab)
+        tab = gr.State("chat")
+        _wire_task(panel, chat, compare, tab)
+        _wire_tabs(panel, chat, compare, tab, {"chat": chat_tab, "compare": compare_tab})
         _wire_status(page, service, header, panel, chat)
         _add_endpoints(service)
     return page
 
 
-def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.ComparePage) -> None:
+def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.ComparePage, tab: Any) -> None:
     def choose(task: str, strategy: str) -> Updates:
         fitting = controls.fitting_strategy(task, strategy)
-        return merged(
-            panel.for_task(task),
-            panel.for_strategies(task, [fitting]),
-            chat.for_task(task, fitting, strategy),
-        )
+        return panel.for_task(task) | chat.for_task(task, fitting, strategy)
 
+    def grey(task: str, strategy: str, strategies: list[str], tab: str) -> Updates:
+        return panel.for_strategies(task, strategies if tab == "compare" else [strategy])
+
+    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": PRIVATE}
+    # Greyed out last, by what is chosen then: the person may have chosen another strategy meanwhile.
+    greyed: dict[str, Any] = {
+        "fn": grey,
+        "inputs": [panel.task, chat.strategy, compare.strategies, tab],
+        "outputs": panel.outputs,
+    }
     panel.task.input(
-        choose,
-        [panel.task, chat.strategy],
-        [*panel.outputs, *chat.task_outputs],
-        show_progress="hidden",
-        api_visibility=PRIVATE,
-    )
+        choose, [panel.task, chat.strategy], [*panel.outputs, *chat.task_outputs], **hidden
+    ).then(**greyed, **hidden)  # fmt: skip
     # A starter changes the task too, without anybody touching the dropdown.
-    panel.task.change(
-        compare.for_task, panel.task, compare.task_outputs, show_progress="hidden", api_visibility=PRIVATE
-    )
+    panel.task.change(compare.for_task, panel.task, compare.task_outputs, **hidden).then(**greyed, **hidden)
 
 
 def _wire_tabs(
     panel: Panel,
     chat: chat_page.ChatPage,
     compare: compare_page.ComparePage,
-    chat_tab: Any,
-    compare_tab: Any,
+    tab: Any,
+    tabs: dict[str, Any],
 ) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
 
     def to_chat(task: str, strategy: str) -> Updates:
-        return panel.for_strategies(task, [strategy]) | _shown(chat.strategy, compare.strategies)
+        return panel.for_strategies(task, [strategy]) | _shown(chat.strategy, compare.strategies) | {tab: "chat"}
 
     def to_compare(task: str, strategies: list[str]) -> Updates:
-        return panel.for_strategies(task, strategies) | _shown(compare.strategies, chat.strategy)
+        return panel.for_strategies(task, strategies) | _shown(compare.strategies, chat.strategy) | {tab: "compare"}
 
-    outputs = [*panel.outputs, chat.strategy, compare.strategies]
-    chat_tab.select(to_chat, [panel.task, chat.strategy], outputs, **quiet)
-    compare_tab.select(to_compare, [panel.task, compare.strategies], outputs, **quiet)
+    outputs = [*panel.outputs, chat.strategy, compare.strategies, tab]
+    tabs["chat"].select(to_chat, [panel.task, chat.strategy], outputs, **quiet)
+    tabs["compare"].select(to_compare, [panel.task, compare.strategies], outputs, **quiet)
     compare.strategies.input(panel.for_strategies, [panel.task, compare.strategies], panel.outputs, **quiet)
 
 
