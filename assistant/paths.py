@@ -19,7 +19,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 def home() -> Path:
     """Return the folder under which indexes, adapters and runs are kept."""
-    return Path(os.environ.get("SHOTWISE_HOME") or Path.cwd())
+    named = os.environ.get("SHOTWISE_HOME")
+    return Path(os.path.expanduser(named)) if named else Path.cwd()
 
 
 def indexes() -> Path:

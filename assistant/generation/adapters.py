@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import struct
 import warnings
@@ -59,7 +60,7 @@ def find_adapter(name: str) -> Path:
     Raises:
         AdapterError: if there is neither.
     """
-    folder = Path(name)
+    folder = Path(os.path.expanduser(name))
     if folder.is_dir():
         return folder
     named = paths.adapters() / name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from assistant.generation.chat_model import ChatModel, ScriptedModel
 from assistant.generation.identity import model_identity
 from assistant.generation.prompt_only import PromptOnlyModel
 from assistant.generation.rendering import PromptRenderer
+from assistant.hub import why_unreachable
 from assistant.settings import ModelSettings
 
 DEMO, SCRIPTED = "demo", "scripted"
@@ -23,6 +25,7 @@ _MOST_CONTEXT = 10**7  # tokenizers that know no limit name a number near 10**30
 _MEMORY_SHARE = 0.6
 _QUIET_BYTES = 10**9
 _HUB_TIMEOUT_S = 5.0
+_INEXACT = ": an answer may depend on what runs beside it."
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _adapter(settings: ModelSettings, source: _Source) -> AdapterFolder | None:
 
 def _find(model: str) -> _Source:
     """Return where the model is, with what must be in a folder checked."""
-    folder = paths.demo() / "model" if model == DEMO else Path(model)
+    folder = paths.demo() / "model" if model == DEMO else Path(os.path.expanduser(model))
     if folder.is_dir():
         _check_folder(folder)
         return _Source(model, str(folder), folder)
@@ -137,26 +140,7 @@ def _find(model: str) -> _Source:
         raise ModelError("The demo model is not in this installation.", "Give a folder or a hub id with --model.")
     if not _HUB_ID.fullmatch(model) or ".." in model:
         raise ModelError(f"There is no folder '{model}', and it is not a hub id either.")
-    return _Source(model, model, None, _why_no_hub())
-
-
-def _why_no_hub() -> str:
-    """Return why the hub cannot be asked, or nothing; transformers alone would retry for half a minute."""
-    import urllib.error
-    import urllib.request
-
-    from huggingface_hub import constants
-
-    if constants.is_offline_mode():
-        return "is switched off (HF_HUB_OFFLINE)"
-    try:
-        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")  # noqa: S310 - the library's own endpoint
-        urllib.request.urlopen(request, timeout=_HUB_TIMEOUT_S).close()  # noqa: S310
-    except urllib.error.HTTPError:
-        return ""  # it answered
-    except OSError:
-        return "cannot be reached"
-    return ""
+    return _Source(model, model, None, why_unreachable(_HUB_TIMEOUT_S))
 
 
 def _check_folder(folder: Path) -> None:
@@ -303,7 +287,8 @@ def _dtype(settings: ModelSettings, device: str, config: Any, auto: Any) -> tupl
     import torch
 
     if settings.dtype != "auto":
-        return getattr(torch, settings.dtype), ()
+        exact = device != "cpu" or settings.dtype == "float32"
+        return getattr(torch, settings.dtype), () if exact else (f"Loaded in {settings.dtype}{_INEXACT}",)
     if settings.load_in == "8bit":
         return torch.float16, ()  # what its matrix product works in, whatever it is given
     if device != "cpu":
@@ -312,7 +297,7 @@ def _dtype(settings: ModelSettings, device: str, config: Any, auto: Any) -> tupl
         parameters = sum(weight.numel() for weight in auto.from_config(config).parameters())
     if 4 * parameters < _MEMORY_SHARE * _available_bytes():
         return torch.float32, ()
-    return torch.bfloat16, ("Loaded in bfloat16 for lack of memory: an answer may depend on what runs beside it.",)
+    return torch.bfloat16, (f"Loaded in bfloat16 for lack of memory{_INEXACT}",)
 
 
 def _available_bytes() -> float:

@@ -84,6 +84,8 @@ def test_an_adapter_is_found_by_its_name(model_folder, lora, tmp_path, monkeypat
     monkeypatch.setenv("SHOTWISE_HOME", str(tmp_path))
     shutil.copytree(lora, tmp_path / "adapters" / "mine")
     assert load(model_folder("llama3"), "mine").adapter == "mine"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load(model_folder("llama3"), "~/adapters/mine").adapter == "mine"
     with pytest.raises(AdapterError, match="no adapter 'other'"):
         load(model_folder("llama3"), "other")
 

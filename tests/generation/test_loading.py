@@ -78,20 +78,25 @@ def test_what_is_not_a_model_is_refused_in_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("why", ["is switched off (HF_HUB_OFFLINE)", "cannot be reached"])
 def test_a_hub_id_without_the_hub_is_one_sentence(monkeypatch, why):
-    monkeypatch.setattr(loading, "_why_no_hub", lambda: why)
+    monkeypatch.setattr(loading, "why_unreachable", lambda timeout_s: why)
     assert f"neither a folder nor in the cache, and the hub {why}." in refusal("HuggingFaceH4/zephyr-7b-beta")
     with pytest.raises(ModelError, match="neither a folder"):
         load_renderer("nobody/nothing")
 
 
 def test_an_unreachable_hub_is_noticed_at_once(monkeypatch):
-    from huggingface_hub import constants
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert "the hub is switched off (HF_HUB_OFFLINE)." in refusal("nobody/nothing")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert "the hub cannot be reached." in refusal("nobody/nothing")
 
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert loading._why_no_hub() == "cannot be reached"
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert loading._why_no_hub() == "is switched off (HF_HUB_OFFLINE)"
+
+def test_a_tilde_is_the_users_folder(model_folder, monkeypatch):
+    folder = model_folder("llama3")
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert load_renderer(f"~/{folder.name}").render(ASK) == load_renderer(str(folder)).render(ASK)
+    monkeypatch.setenv("SHOTWISE_HOME", "~/mine")
+    assert paths.home() == folder.parent / "mine"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "null", "{}", '{"model_type": "from-the-future"}', '{"model_type": 3}'])
@@ -142,6 +147,9 @@ def test_a_model_that_fills_the_memory_is_loaded_in_bfloat16_with_a_note(model_f
 def test_the_number_format_asked_for_is_used(model_folder):
     model = load_chat_model(ModelSettings(model=str(model_folder("qwen2")), device="cpu", dtype="bfloat16"))
     assert next(model.network.parameters()).dtype is torch.bfloat16
+    assert model.notes == ("Loaded in bfloat16: an answer may depend on what runs beside it.",)
+    exact = load_chat_model(ModelSettings(model=str(model_folder("qwen2")), device="cpu", dtype="float32"))
+    assert exact.notes == ()
 
 
 def test_quantisation_without_its_library_says_what_to_install(model_folder, monkeypatch):
