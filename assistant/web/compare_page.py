@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
 
 from assistant.errors import SettingError, ShotwiseError
 from assistant.prompting.tasks import load_task
+from assistant.records import Answer
 from assistant.web import compare_view, content, controls
 from assistant.web.markup import BROKEN, problem
 from assistant.web.service import Service, Waiting
@@ -29,7 +31,13 @@ class ComparePage:
     box: Any
     examples: Any
     strip: Any
-    columns: Any
+    summary: Any
+    columns: list[Any]
+
+    @property
+    def run_outputs(self) -> list[Any]:
+        """Return what changes while a message is answered."""
+        return [self.strip, self.box, self.summary, *self.columns]
 
     @property
     def task_outputs(self) -> list[Any]:
@@ -58,6 +66,7 @@ class ComparePage:
             chosen = controls.Controls(*values)
             requests = [chosen.request(content.plain_text(message), strategy) for strategy in strategies]
             yield {self.box: _busy(), self.strip: content.waiting_html("Preparing the prompts …")}
+            before: tuple[Answer, ...] = ()
             for state in self.service.run(requests, stop):
                 if not self.service.is_current(key, stop):
                     settled = True
@@ -65,7 +74,8 @@ class ComparePage:
                 if isinstance(state, Waiting):
                     yield {self.strip: content.waiting_html(state.sentence)}
                 else:
-                    yield {self.columns: compare_view.comparison_html(state), self.strip: ""}
+                    yield {self.strip: "", **self._snapshot(state, before)}
+                    before = state
             settled = True
             yield {self.box: _idle(), self.strip: ""}
         except ShotwiseError as error:
@@ -79,6 +89,16 @@ class ComparePage:
             self.service.end(key, stop)
             if not settled:
                 yield {self.box: _idle(), self.strip: problem(BROKEN)}
+
+    def _snapshot(self, answers: tuple[Answer, ...], before: tuple[Answer, ...]) -> Updates:
+        update: Updates = {self.summary: compare_view.summary_html(answers)}
+        if not before:
+            update |= {column: gr.update(value="", visible=False) for column in self.columns[len(answers) :]}
+        for column, answer, known in zip_longest(self.columns[: len(answers)], answers, before):
+            # A column that is done is left alone: a person may have opened its folds.
+            if known is None or not known.done:
+                update[column] = gr.update(value=compare_view.column_html(answer), visible=True)
+        return update
 
 
 def build_strategies(task: str) -> Any:
@@ -112,8 +132,11 @@ def build(service: Service, panel: Panel, strategies: Any, task: str) -> Compare
         components=[box], samples=_samples(task), label="Messages to try", elem_id="compared-examples", type="values"
     )
     strip = gr.HTML(elem_id="compare-strip")
-    columns = gr.HTML(compare_view.EMPTY, elem_id="columns")
-    return ComparePage(service, panel, strategies, box, examples, strip, columns)
+    with gr.Column(elem_id="columns"):
+        summary = gr.HTML(compare_view.EMPTY)
+        with gr.Row(elem_classes="sw-columns"):
+            columns = [gr.HTML(visible=False, elem_classes="sw-slot") for _ in range(COLUMNS[1])]
+    return ComparePage(service, panel, strategies, box, examples, strip, summary, columns)
 
 
 def wire(page: ComparePage) -> None:
@@ -132,7 +155,7 @@ def wire(page: ComparePage) -> None:
     page.box.submit(
         send,
         [page.box, page.strategies, *page.panel.inputs],
-        [page.columns, page.strip, page.box],
+        page.run_outputs,
         show_progress="hidden",
         concurrency_limit=None,
         api_visibility=PRIVATE,

@@ -17,11 +17,10 @@ EMPTY = """<div class="sw-empty sw-empty-wide"><strong>One message, several stra
 demonstrations each one was shown and what it cost.</p></div>"""
 
 
-def comparison_html(answers: Sequence[Answer]) -> str:
-    """Return the agreement and one column for each answer."""
-    columns = "".join(_column(answer) for answer in answers)
+def summary_html(answers: Sequence[Answer]) -> str:
+    """Return what stands above the columns: whether they agree."""
     state = "done" if all(answer.done for answer in answers) else "running"
-    return f'<div data-state="{state}">{agreement_html(answers)}<div class="sw-columns">{columns}</div></div>'
+    return f'<div data-state="{state}">{agreement_html(answers)}</div>'
 
 
 def agreement(answers: Sequence[Answer]) -> tuple[str, int, int] | None:
@@ -49,7 +48,8 @@ def agreement_html(answers: Sequence[Answer]) -> str:
     return f'<p class="sw-agreement">{lead} {chip(most, f"final {kind}")}</p>'
 
 
-def _column(answer: Answer) -> str:
+def column_html(answer: Answer) -> str:
+    """Return one answer as a column: verdict, text, demonstrations, cost."""
     strategy = STRATEGIES.get(answer.strategy)
     title, about = (strategy.title, strategy.about) if strategy else (answer.strategy, "")
     reasoning = ""

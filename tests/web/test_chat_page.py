@@ -7,6 +7,7 @@ from assistant.web.chat_page import ChatPage
 from assistant.web.compare_page import ComparePage
 from assistant.web.service import Service
 from assistant.web.settings_panel import Panel
+from tests.web.test_content import an_answer
 
 VALUES = ("chat", "", 4, "nearest", "nearest-last", True, [], [], "generate", "default", True, 0, 1, 16, 0)
 
@@ -48,12 +49,20 @@ def test_what_goes_wrong_unforeseen_gives_the_message_back(serving):
 
 
 def test_a_comparison_that_goes_wrong_unforeseen_can_be_sent_again(serving):
-    page = ComparePage(serving(broken), a_panel(), "strategies", "box", "examples", "strip", "columns")
+    page = ComparePage(serving(broken), a_panel(), "strategies", "box", "examples", "strip", "summary", list("1234"))
     seen = []
     with pytest.raises(RuntimeError):
         seen.extend(page.answer("page", "Hi", ["zero-shot", "static-few-shot"], VALUES))
     assert seen[-1]["box"]["submit_btn"] == "Compare"
     assert 'role="alert"' in seen[-1]["strip"]
+
+
+def test_a_column_that_is_done_is_left_alone(serving):
+    page = ComparePage(serving(["x"]), a_panel(), "strategies", "box", "examples", "strip", "summary", list("1234"))
+    running, done = an_answer(done=False), an_answer()
+    assert set(page._snapshot((running, running), ())) == {"summary", *"1234"}
+    assert set(page._snapshot((done, running), (running, running))) == {"summary", "1", "2"}
+    assert set(page._snapshot((done, done), (done, running))) == {"summary", "2"}
 
 
 def test_leaving_the_page_while_it_answers_is_quiet(serving):

@@ -70,7 +70,7 @@ def hostile_answer(**changed):
         cards.compact_html,
         prompt_view.prompt_html,
         content.strip_html,
-        lambda answer: compare_view.comparison_html([answer, answer]),
+        compare_view.column_html,
         lambda answer: content.waiting_html(answer.message),
         lambda answer: header.header_html(Status("ready", HOSTILE, HOSTILE, HOSTILE, HOSTILE, (HOSTILE,))),
         lambda answer: header.header_html(Status("failed", HOSTILE)),
@@ -85,7 +85,7 @@ def test_no_text_from_outside_becomes_markup(page):
 
 
 def test_a_hostile_final_answer_is_a_label_of_its_own():
-    page = compare_view.comparison_html([hostile_answer(final_answer=HOSTILE, problem="")] * 2)
+    page = compare_view.summary_html([hostile_answer(final_answer=HOSTILE, problem="")] * 2)
     assert f"All 2 agree: {HOSTILE}" in read(page).text
 
 
