@@ -21,7 +21,7 @@ from pathlib import Path
 from assistant.environment import prepare_environment
 
 BATCH = 16
-SENTIMENT = ("zero-shot", "static-few-shot", "random-few-shot", "dynamic-few-shot", "imdb-instruction", "imdb-baseline")
+SENTIMENT = ("zero-shot", "static-few-shot", "random-few-shot", "dynamic-few-shot", "imdb-instruction")
 PROBLEMS = ("zero-shot", "static-few-shot", "static-cot", "zero-shot-cot")
 
 
@@ -76,7 +76,7 @@ def main() -> None:
         reviews = [json.loads(line) for line in lines]
     random.Random(0).shuffle(reviews)
     sentiment = [(row["text"], ("negative", "positive")[row["label"]]) for row in reviews[: options.n]]
-    stories = [write_story(TEST_SEEDS + n, 2) for n in range(options.n // 3)]
+    stories = [write_story(TEST_SEEDS + n, 2) for n in range(options.n // 5)]
     problems = [(story.question, str(story.answer)) for story in stories]
     print("| task | strategy | reading | n | accuracy | 95 % interval | unreadable |\n|---|---|---|---:|---:|---|---:|")
     plan = [("sentiment", sentiment, one, reading, 16) for one in SENTIMENT for reading in ("labels", "generate")]
