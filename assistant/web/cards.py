@@ -34,7 +34,10 @@ def demonstrations_html(answer: Answer | None) -> str:
 def compact_html(answer: Answer) -> str:
     """Return the demonstrations as a short folded list, for a column."""
     if not answer.demonstrations:
-        return '<p class="sw-note">No demonstrations.</p>'
+        strategy = STRATEGIES.get(answer.strategy)
+        own = strategy is not None and strategy.template
+        said = "None but those of the template." if own else "No demonstrations."
+        return notes([said])
     rows = "".join(_card(answer.task, hit) for hit in answer.demonstrations)
     kept_out = f", {len(answer.excluded)} kept out" if answer.excluded else ""
     return fold(f"{plural(len(answer.demonstrations), 'demonstration')}{kept_out}", rows + _kept_out(answer))
@@ -47,6 +50,8 @@ def _lead(answer: Answer) -> str:
             reason = "had no room for any in the context of the model"
         else:
             reason = "shows none" if strategy is None or strategy.selector == "none" else "found none that may be shown"
+            if strategy is not None and strategy.template:
+                reason = "shows none but those of its template"
         return f"The strategy <em>{esc(strategy.title if strategy else answer.strategy)}</em> {reason}."
     count = plural(len(answer.demonstrations), "demonstration")
     if answer.index is None:

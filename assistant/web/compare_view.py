@@ -58,6 +58,8 @@ def column_html(answer: Answer) -> str:
         reasoning = fold("Reasoning", body, opened=not answer.done and not answer.answer)
     reply = answer.answer or ("" if answer.done or answer.reasoning else "…")
     text = f'<p class="sw-text sw-reply" aria-live="polite">{esc(reply)}</p>' if reply else ""
+    found = "".join(verdict(answer))
+    labels = f'<div class="sw-verdict">{found}</div>' if found or has_verdict(answer) else ""
     cost = "".join(
         chip(fact, "quiet")
         for fact in (
@@ -70,7 +72,7 @@ def column_html(answer: Answer) -> str:
     return (
         f'<section class="sw-column" data-strategy="{esc(answer.strategy)}" aria-label="{esc(title)}">'
         f"<h3>{esc(title)}</h3><p class='sw-note'>{esc(about)}</p>"
-        f'<div class="sw-verdict">{"".join(verdict(answer))}</div>{reasoning}{text}'
+        f"{labels}{reasoning}{text}"
         f'<div class="sw-column-foot">{compact_html(answer)}{prompt}<div class="sw-strip">{cost}</div>'
         f"{notes(answer.notes)}</div></section>"
     )
