@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from assistant.answering import Request
+from assistant.prompting import strategies
 from assistant.prompting.strategies import Strategy, find_strategy, strategies_for
 from assistant.prompting.tasks import Task, list_tasks, load_task
 from assistant.records import Message
@@ -16,7 +17,6 @@ AS_STRATEGY = ""
 FREE_SELECTORS = ("nearest", "diverse", "balanced", "random")
 READINGS: Choices = [("Generate the answer", "generate"), ("Most likely label", "labels")]
 ORDERS: Choices = [("Nearest last", "nearest-last"), ("Nearest first", "nearest-first"), ("Random", "random")]
-_COMPARED = ("zero-shot", "zero-shot-cot", "static-few-shot", "dynamic-few-shot")
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ def fitting_strategy(task: str, wished: str) -> str:
 
 def compared_strategies(task: str) -> list[str]:
     """Return the strategies that are compared unless others are chosen."""
-    found = load_task(task)
-    names = [name for name in _COMPARED if found.index or not find_strategy(name).needs_index]
-    return names if len(names) == 4 else [*names, "static-cot"]
+    return list(strategies.compared_strategies(load_task(task)))
 
 
 def index_choices(task: str) -> Choices:
