@@ -17,12 +17,12 @@ def build_missing(names: Collection[str] | None = None) -> tuple[str, ...]:
     """Build the built-in indexes that are missing (of `names`, None: of all) and return their names."""
     from assistant.retrieval.builtin import build_built_in, missing_built_in
 
-    missing = [name for name in missing_built_in() if names is None or name in names]
+    missing = missing_built_in(names)
     for name in missing:
         say(f"Building the built-in index '{name}' (once).")
         with BuildBar(name) as bar:
             build_built_in(_ignoring_name(bar.tell), names=(name,))
-    return tuple(missing)
+    return missing
 
 
 def _ignoring_name(tell: Callable[[BuildProgress], None]) -> Callable[[str, BuildProgress], None]:

@@ -43,16 +43,16 @@ def check_not_built_in(name: str, source: str) -> None:
         raise SettingError(f"'{name}' is the name of a built-in index.", "Choose another --name.")
 
 
-def missing_built_in() -> tuple[str, ...]:
-    """Return the names of built-in indexes that are not there, damaged, or made from older data."""
-    return tuple(name for name in BUILT_IN if not _is_current(name))
+def missing_built_in(names: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return which built-in indexes (of `names`, None: of all) are not there, damaged, or made from older data."""
+    return tuple(name for name in BUILT_IN if (names is None or name in names) and not _is_current(name))
 
 
 def build_built_in(
     progress: Callable[[str, BuildProgress], None] | None = None, *, names: Collection[str] | None = None
 ) -> tuple[str, ...]:
     """Build what is missing (of `names`, None: of all) and return the names; twice does no work twice."""
-    missing = tuple(name for name in BUILT_IN if (names is None or name in names) and not _is_current(name))
+    missing = missing_built_in(names)
     for name in missing:
         one = BUILT_IN[name]
         build_index(
