@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "paths", "records", "settings", "environment", "hub"),
     (
         *("tables", "hub_tables", "data", "prompting", "prompting.templates", "prompting.parsing", "prompting.tasks"),
-        *("retrieval.encoders", "retrieval.sbert", "retrieval.packaged", "retrieval.windows"),
+        *("retrieval.encoders", "retrieval.sbert", "retrieval.packaged", "retrieval.windows", "retrieval.lexical"),
     ),
     ("retrieval",),
     ("retrieval.selectors", "generation"),
@@ -45,6 +45,12 @@ OWNERS = {
     "jinja2": ("prompting/templates.py",),
     "typer": ("cli.py", "commands/"),
     "tqdm": ("commands/",),
+    "bm25s": ("retrieval/lexical.py",),
+    "sklearn": ("evaluation/", "finetuning/"),
+    "scipy": ("evaluation/",),
+    "sacrebleu": ("evaluation/text_metrics.py",),
+    "rouge_score": ("evaluation/text_metrics.py",),
+    "matplotlib": ("evaluation/plots.py",),
 }
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 

@@ -1,0 +1,1 @@
+"""Evaluation: labelled rows, metrics, honest statistics, reports, recipes, advice."""
