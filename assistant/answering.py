@@ -6,9 +6,10 @@ request gives one prompt wherever it is asked.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from assistant.columns import Column, Prepared
 from assistant.errors import IndexMismatch, IndexNotFound, PromptError, SettingError, UnknownName
@@ -46,6 +47,8 @@ class Request:
     group: str = ""
     pinned: tuple[str, ...] = ()
     banned: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
+    """Other names for the task's labels, in their order; empty: its own."""
 
     def __post_init__(self) -> None:
         """Check the reading."""
@@ -67,16 +70,15 @@ class Assistant:
         Raises:
             ShotwiseError: for unknown names, an index that does not fit, or a question too long.
         """
-        task, strategy = load_task(request.task), find_strategy(request.strategy)
-        strategy.check_fits(task)
+        strategy = find_strategy(request.strategy)
+        task = task_of(request)
         _check_reading(request, task, strategy)
         inputs = task.inputs(request.message)
         selection, index = self._selection(request, task, strategy, Query(inputs, request.sample_id, request.group))
 
         def build(hits: Sequence[Hit], history: Sequence[Message]) -> Prompt:
-            shown = (
-                hits if strategy.selector == "fixed" else arrange(hits, request.retrieval.order, request.sampling.seed)
-            )
+            order = strategy.order or request.retrieval.order
+            shown = hits if strategy.selector == "fixed" else arrange(hits, order, request.sampling.seed)
             demonstrations = [hit.demonstration for hit in shown]
             return build_prompt(task, strategy, inputs, demonstrations, history, request.wording)
 
@@ -146,6 +148,9 @@ class Assistant:
                 adapted = "it has no rationale"
             if isinstance(adapted, str):
                 unfit.append(adapted)
+            elif strategy.random_labels:
+                drawn = random.Random(f"label of {adapted.id} {request.sampling.seed}").choice(task.labels)
+                adapted = replace(adapted, output=drawn)
             return adapted
 
         name = strategy.selector
@@ -192,6 +197,25 @@ class Assistant:
         if index is not None and not request.retrieval.guard.enabled:
             notes.append("The leak guard is off.")
         return tuple(notes)
+
+
+def task_of(request: Request) -> Task:
+    """Return the task of a request, its labels renamed if that was asked for.
+
+    Raises:
+        UnknownName: for an unknown task or strategy; PromptError: if they do not fit each other.
+        SettingError: for label names that cannot be used.
+    """
+    task, strategy = load_task(request.task), find_strategy(request.strategy)
+    strategy.check_fits(task)
+    if not request.label_names:
+        return task
+    if strategy.template:
+        raise SettingError(
+            f"The strategy '{strategy.name}' writes its own label names.",
+            "Leave out the label names, or choose another.",
+        )
+    return task.renamed(request.label_names)
 
 
 def _check_reading(request: Request, task: Task, strategy: Strategy) -> None:

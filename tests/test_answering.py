@@ -435,3 +435,47 @@ def test_names_and_readings_that_do_not_exist():
         answer(Request("x", strategy="imdb-baseline"))
     with pytest.raises(PromptError, match="empty"):
         answer(Request(" "))
+
+
+# Controls and label names
+
+
+def test_random_labels_keep_the_demonstrations_and_draw_their_labels_by_seed(toy):
+    def shown(strategy, seed):
+        hits = answer(sentiment(strategy, sampling=SamplingSettings(seed=seed))).demonstrations
+        return [hit.demonstration.id for hit in hits], [hit.demonstration.output for hit in hits]
+
+    gold = shown("dynamic-few-shot", 0)
+    drawn = [shown("random-labels", seed) for seed in range(8)]
+    assert all(one[0] == gold[0] for one in drawn)
+    assert len({tuple(one[1]) for one in drawn}) > 1
+    assert drawn == [shown("random-labels", seed) for seed in range(8)]
+
+
+def test_shuffled_order_shows_the_same_demonstrations_in_another_order_whatever_the_settings_say(toy):
+    def prompt(strategy, seed, order):
+        asked = sentiment(strategy, sampling=SamplingSettings(seed=seed), retrieval=RetrievalSettings(order=order))
+        return answer(asked).calls[0].prompt
+
+    nearest = prompt("dynamic-few-shot", 0, "nearest-last")
+    drawn = {prompt("shuffled-order", seed, "nearest-last") for seed in range(8)}
+    assert len(drawn) > 1
+    assert drawn == {prompt("shuffled-order", seed, "nearest-first") for seed in range(8)}
+    assert {len(one) for one in drawn} == {len(nearest)}
+
+
+def test_random_labels_need_a_task_with_labels(toy):
+    with pytest.raises(PromptError, match="draws labels by chance, and the task 'word-problems' has none"):
+        answer(Request("2 + 2?", "random-labels", "word-problems"))
+
+
+def test_label_names_stand_in_prompt_demonstrations_and_scores(toy):
+    got = answer(sentiment(label_names=("wug", "dax"), reading="labels"))
+    assert set(got.label_scores) == {"wug", "dax"}
+    assert {hit.demonstration.output for hit in got.demonstrations} <= {"wug", "dax"}
+    assert "positive" not in got.calls[0].prompt
+
+
+def test_a_published_template_keeps_its_own_label_names(toy):
+    with pytest.raises(SettingError, match="writes its own label names"):
+        answer(sentiment("imdb-baseline", label_names=("wug", "dax")))

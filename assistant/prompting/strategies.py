@@ -30,6 +30,10 @@ class Strategy:
     """Replies drawn; the most frequent final answer wins."""
     template: str = ""
     """A static template instead of the task's own wording."""
+    order: str = ""
+    """Order of the demonstrations, whatever the settings say; empty: as they say."""
+    random_labels: bool = False
+    """Whether the demonstrations' labels are drawn by chance: what remains is their form."""
     source: str = ""
     """Where the strategy was published."""
 
@@ -44,6 +48,11 @@ class Strategy:
         Raises:
             PromptError: naming the task it is made for.
         """
+        if self.random_labels and not task.labels:
+            raise PromptError(
+                f"The strategy '{self.name}' draws labels by chance, and the task '{task.name}' has none.",
+                "Choose a task with labels, or another strategy.",
+            )
         if self.template:
             from assistant.prompting.templates import load_template
 
@@ -59,6 +68,8 @@ _BROWN = "Brown et al. 2020, Language Models are Few-Shot Learners"
 _WEI = "Wei et al. 2022, Chain-of-Thought Prompting Elicits Reasoning in Large Language Models"
 _LIU = "Liu et al. 2021, What Makes Good In-Context Examples for GPT-3? (KATE)"
 _KOJIMA = "Kojima et al. 2022, Large Language Models are Zero-Shot Reasoners"
+_MIN = "Min et al. 2022, Rethinking the Role of Demonstrations: What Makes In-Context Learning Work?"
+_LU = "Lu et al. 2021, Fantastically Ordered Prompts and Where to Find Them"
 _WANG = "Wang et al. 2022, Self-Consistency Improves Chain of Thought Reasoning"
 _YAN = "Yan, Exploring the Effects of Fine-Tuning for BERT and Prompt Engineering for Zephyr"
 
@@ -99,6 +110,22 @@ _ROWS = (
         "The demonstrations of the index that are nearest to this question in meaning.",
         selector="nearest",
         source=_LIU,
+    ),
+    Strategy(
+        "random-labels",
+        "Retrieved, random labels (control)",
+        "The nearest demonstrations with labels drawn by chance: what is left if only their form helps.",
+        selector="nearest",
+        random_labels=True,
+        source=_MIN,
+    ),
+    Strategy(
+        "shuffled-order",
+        "Retrieved, shuffled order (control)",
+        "The nearest demonstrations in an order drawn by chance: how much the order matters.",
+        selector="nearest",
+        order="random",
+        source=_LU,
     ),
     Strategy(
         "dynamic-cot",
@@ -159,9 +186,15 @@ def find_strategy(name: str) -> Strategy:
 
 def strategies_for(task: Task) -> tuple[Strategy, ...]:
     """Return the strategies that can be used with a task: static templates only with their own."""
-    from assistant.prompting.templates import load_template
+    return tuple(row for row in _ROWS if _fits(row, task))
 
-    return tuple(row for row in _ROWS if not row.template or load_template(row.template).task == task.name)
+
+def _fits(strategy: Strategy, task: Task) -> bool:
+    try:
+        strategy.check_fits(task)
+    except PromptError:
+        return False
+    return True
 
 
 def compared_strategies(task: Task, index: str | None = None, reading: str = "generate") -> tuple[str, ...]:

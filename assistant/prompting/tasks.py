@@ -8,18 +8,19 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from assistant import paths
-from assistant.errors import PromptError, UnknownName
+from assistant.errors import PromptError, SettingError, UnknownName
 from assistant.prompting.parsing import Parsed, parse_label, parse_number, parse_text, split_reasoning
 from assistant.prompting.templates import checked_keys, read_toml
 from assistant.records import Demonstration, find_label
 
 TRIGGER = "Let's think step by step."
+_HOLE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 EXTRACT = "So what is the final answer? Reply with the final answer only."
 
 
@@ -94,6 +95,31 @@ class Task:
         """Return the inputs as a message that `inputs` reads back."""
         return "\n".join(inputs[name] for name in self.fields)
 
+    def renamed(self, names: Sequence[str]) -> Task:
+        """Return the task with its labels called otherwise, in the order of `labels`.
+
+        Wordings that mention an old name are left out, because they would give its meaning away.
+
+        Raises:
+            SettingError: if there are not as many names as labels, or two are alike.
+        """
+        if not self.labels:
+            raise SettingError(f"The task '{self.name}' has no labels to rename.", "Choose a task with labels.")
+        if len(names) != len(self.labels) or len({name.casefold() for name in names}) != len(names):
+            raise SettingError(
+                f"The task '{self.name}' needs {len(self.labels)} different label names, in the order of "
+                f"{', '.join(self.labels)}; given were: {', '.join(names)}."
+            )
+        new = dict(zip(self.labels, names, strict=True))
+        silent = tuple(wording for wording in self.wordings if not _mentions(wording, self.labels))
+        return replace(
+            self,
+            labels=tuple(names),
+            label_values={value: new[name] for value, name in self.label_values.items()},
+            wordings=silent or (_bare(self.wordings[0]),),
+            demonstrations=tuple(replace(one, output=new[one.output]) for one in self.demonstrations),
+        )
+
     def label(self, value: str) -> str | None:
         """Return the label's name for a value as a data set writes it, or None."""
         return find_label(self.label_values, value)
@@ -132,6 +158,21 @@ class Task:
 
 
 _PARSERS: Mapping[str, Callable[[str], Parsed]] = {"text": parse_text, "number": parse_number, "label": parse_text}
+
+
+def _mentions(wording: Wording, names: Sequence[str]) -> bool:
+    """Return whether the wording itself writes one of the names, outside its holes."""
+    written = " ".join(_HOLE.sub(" ", text) for text in (wording.question, wording.instruction, wording.reasoning))
+    words = set(re.findall(r"\w+", written.casefold()))
+    return any(name.casefold() in words for name in names)
+
+
+def _bare(wording: Wording) -> Wording:
+    """Return a wording that says nothing but what may be answered."""
+    answer = 'Answer with one of: {{ labels | join(", ") }}.'
+    return replace(
+        wording, name="bare", instruction=answer, reasoning=f'Think, then end with a line "Answer:". {answer}'
+    )
 
 
 def _json_parts(message: str, fields: tuple[str, ...]) -> dict[str, str] | None:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from assistant import paths
-from assistant.errors import PromptError, UnknownName
+from assistant.errors import PromptError, SettingError, UnknownName
 from assistant.prompting.building import build_prompt
 from assistant.prompting.strategies import STRATEGIES, strategies_for
 from assistant.prompting.tasks import list_tasks, load_task, task_names
@@ -144,3 +144,43 @@ def test_the_published_templates_belong_to_the_sentiment_task_only():
     assert published == {"imdb-instruction", "imdb-few-shot", "imdb-baseline"}
     assert published <= {strategy.name for strategy in strategies_for(load_task("sentiment"))}
     assert not published & {strategy.name for strategy in strategies_for(load_task("chat"))}
+
+
+def test_renamed_labels_replace_the_old_names_everywhere():
+    task = load_task("sentiment").renamed(("wug", "dax"))
+    assert task.labels == ("wug", "dax")
+    assert (task.label("0"), task.label("positive"), task.label("class_1")) == ("wug", "dax", "dax")
+    assert {shown.output for shown in task.demonstrations} == {"wug", "dax"}
+    assert task.adapt(Demonstration("1", {"text": "dull"}, "negative")).output == "wug"
+    assert task.parse("dax") == ("dax", "")
+    for wording in task.wordings:
+        prompt = build_prompt(task, STRATEGIES["static-few-shot"], {"text": "so so"}, (), wording=wording.name)
+        written = " ".join(message["content"] for message in prompt.messages).casefold()
+        assert "negative" not in written
+        assert "positive" not in written
+
+
+def test_swapped_names_are_swapped_in_data_and_demonstrations():
+    task, swapped = load_task("sentiment"), load_task("sentiment").renamed(("positive", "negative"))
+    assert swapped.label("neg") == "positive"
+    turned = {"positive": "negative", "negative": "positive"}
+    assert [turned[one.output] for one in task.demonstrations] == [one.output for one in swapped.demonstrations]
+
+
+@TASKS
+def test_every_label_task_can_be_renamed_and_still_asks(task):
+    if not task.labels:
+        with pytest.raises(SettingError, match="no labels to rename"):
+            task.renamed(("a", "b"))
+        return
+    names = [f"kind{number}" for number in range(len(task.labels))]
+    renamed = task.renamed(names)
+    asked = renamed.wordings[0]
+    prompt = build_prompt(renamed, STRATEGIES["zero-shot"], task.demonstrations[0].inputs, wording=asked.name)
+    assert all(name in " ".join(message["content"] for message in prompt.messages) for name in names)
+
+
+@pytest.mark.parametrize("names", [("one",), ("one", "two", "three"), ("Same", "same")])
+def test_label_names_that_cannot_tell_labels_apart_are_refused(names):
+    with pytest.raises(SettingError, match="2 different label names, in the order of negative, positive"):
+        load_task("sentiment").renamed(names)
