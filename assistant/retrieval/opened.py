@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from assistant.retrieval import storage
 from assistant.retrieval.building import FILES, OFFSETS, ROWS, VECTORS
 from assistant.retrieval.encoders import Encoder, Vectors, known_identity, load_encoder, unit_rows
 from assistant.retrieval.faiss_store import METRICS, FaissStore
+from assistant.retrieval.lexical import LexicalIndex
 from assistant.retrieval.manifest import Manifest, quick_hash, read_manifest
 
+MOST_KEPT = 8192
+"""Questions whose embeddings are kept after `embed_ahead`."""
 _IDENTITY = ("sha256", "tokenizer_sha256", "pooling", "normalised", "width", "long_texts")
 
 
@@ -34,6 +38,7 @@ class DemonstrationIndex:
         self.manifest = manifest
         self.notes = notes
         self._encoder: Encoder | None = None
+        self._ahead: dict[str, Vectors] = {}
         self._lock = threading.Lock()
         # Everything is opened now, so that a later rebuild cannot take it away.
         self._offsets = np.fromfile(folder / OFFSETS, dtype="<u8")
@@ -148,9 +153,28 @@ class DemonstrationIndex:
         return found
 
     def embed(self, text: str) -> Vectors:
-        """Return the unit embedding of a question, (d)."""
+        """Return the unit embedding of a question, (d); at once if it was embedded ahead."""
+        kept = self._ahead.get(text)
+        if kept is not None:
+            return kept
         embedded: Vectors = unit_rows(self.encoder.encode([text]))[0]
         return embedded
+
+    def embed_ahead(self, texts: Sequence[str]) -> None:
+        """Embed many questions in one go and keep them for `embed`; the oldest of too many are forgotten."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._ahead][-MOST_KEPT:]
+        if not new:
+            return
+        embedded = unit_rows(self.encoder.encode(new))
+        with self._lock:
+            kept = {**self._ahead, **dict(zip(new, embedded, strict=True))}
+            self._ahead = dict(list(kept.items())[-MOST_KEPT:])
+
+    def by_words(self, text: str) -> NDArray[np.int64]:
+        """Return the numbers of all rows, those that share the question's words first (BM25)."""
+        with self._lock:
+            lexical = self._lexical
+        return lexical.ranked(text)
 
     def search(self, text: str, k: int, encoder: Encoder | None = None) -> tuple[Hit, ...]:
         """Return the k nearest rows (all, if there are fewer), best first; no guard is applied."""
@@ -170,6 +194,10 @@ class DemonstrationIndex:
     def _store(self) -> FaissStore:
         with self._lock:
             return self._filled_store
+
+    @cached_property
+    def _lexical(self) -> LexicalIndex:
+        return LexicalIndex([self.demonstration(row).text() for row in range(len(self))])
 
     @cached_property
     def _filled_store(self) -> FaissStore:

@@ -211,6 +211,15 @@ def _nearest(search: _Search, k: int) -> list[_Candidate]:
     return list(islice(search.passing(search.nearest()), k))
 
 
+def _bm25(search: _Search, k: int) -> list[_Candidate]:
+    """Return the k rows that share the question's words; rows that share none come last, in the index's order.
+
+    Source: Robertson and Zaragoza 2009; as a selector: Rubin et al. 2021.
+    """
+    found = (search.row(int(row)) for row in search.index().by_words(search.query.text()))
+    return list(islice(search.passing(found), k))
+
+
 def _diverse(search: _Search, k: int) -> list[_Candidate]:
     """Return k of the candidates by maximal marginal relevance.
 
@@ -271,4 +280,5 @@ _CHOOSERS: Mapping[str, Callable[[_Search, int], list[_Candidate]]] = {
     "nearest": _nearest,
     "diverse": _diverse,
     "balanced": _balanced,
+    "bm25": _bm25,
 }

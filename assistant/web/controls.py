@@ -14,7 +14,7 @@ from assistant.settings import GuardSettings, RetrievalSettings, SamplingSetting
 Choices = list[tuple[str, str]]
 
 AS_STRATEGY = ""
-FREE_SELECTORS = ("nearest", "diverse", "balanced", "random")
+FREE_SELECTORS = ("nearest", "diverse", "balanced", "bm25", "random")
 READINGS: Choices = [("Generate the answer", "generate"), ("Most likely label", "labels")]
 ORDERS: Choices = [("Nearest last", "nearest-last"), ("Nearest first", "nearest-first"), ("Random", "random")]
 

@@ -117,7 +117,7 @@ def _demonstrations(shared: dict[str, Any], task: str) -> None:
     )  # fmt: skip
     shared["k"] = gr.Slider(0, 16, value=default.k, step=1, label="How many (k)", elem_id="k")
     shared["selector"] = gr.Dropdown(
-        [(name.capitalize(), name) for name in controls.FREE_SELECTORS],
+        [(name.upper() if name == "bm25" else name.capitalize(), name) for name in controls.FREE_SELECTORS],
         value="nearest",
         label="Selector",
         info="Of the dynamic strategies.",

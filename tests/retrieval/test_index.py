@@ -387,3 +387,38 @@ def test_sst2_with_the_real_encoder_equals_brute_force():
     hits = index.search("a gorgeous , witty film", 10)
     np.testing.assert_allclose([hit.similarity for hit in hits], np.sort(cosines)[::-1][:10], atol=1e-5)
     assert {index.row_of(hit.demonstration.id) for hit in hits} == set(np.argsort(-cosines)[:10].tolist())
+
+
+class CountingEncoder(ToyEncoder):
+    """The toy, remembering what it was asked to embed."""
+
+    def __init__(self):
+        self.asked = []
+
+    def encode(self, texts):
+        self.asked.append(list(texts))
+        return super().encode(texts)
+
+
+def test_questions_embedded_ahead_are_embedded_once(index):
+    encoder = CountingEncoder()
+    index.use_encoder(encoder)
+    expected = {text: ToyEncoder().encode([text])[0] for text in ("one", "two", "three")}
+    index.embed_ahead(["one", "two", "one"])
+    index.embed_ahead(["two", "one"])
+    assert encoder.asked == [["one", "two"]]
+    for text, vector in expected.items():
+        assert np.allclose(index.embed(text), vector)
+    assert encoder.asked == [["one", "two"], ["three"]]
+
+
+def test_only_so_many_questions_are_kept(index, monkeypatch):
+    monkeypatch.setattr("assistant.retrieval.opened.MOST_KEPT", 2)
+    encoder = CountingEncoder()
+    index.use_encoder(encoder)
+    index.embed_ahead(["one", "two"])
+    index.embed_ahead(["three"])
+    encoder.asked.clear()
+    for text in ("three", "two", "one"):
+        index.embed(text)
+    assert encoder.asked == [["one"]]

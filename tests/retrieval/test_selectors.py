@@ -17,7 +17,7 @@ LABELS = ("negative", "positive")
 QUESTION = Query({"text": "a gorgeous film about a long journey"})
 FIXED = tuple(Demonstration(f"f{n}", {"text": f"fixed text number {n}"}, LABELS[n % 2]) for n in range(6))
 SHOWING = [name for name in SELECTORS if name != "none"]
-SEARCHING = ["nearest", "diverse", "balanced"]
+SEARCHING = ["nearest", "diverse", "balanced", "bm25"]
 
 
 @pytest.fixture
@@ -234,6 +234,20 @@ def test_balanced_fills_up_with_the_nearest_where_a_label_is_missing(pool):
 def test_balanced_without_labels_is_an_error(pool):
     with pytest.raises(SettingError, match="labels"):
         select("balanced", QUESTION, pool, RetrievalSettings())
+
+
+def test_bm25_shows_the_rows_that_share_the_questions_rare_words_first(pool):
+    found = chosen("bm25", pool, Query({"text": "the CIRCUS, winter"}), k=8)
+    subjects = [hit.demonstration.text() for hit in found.hits]
+    assert all(("circus" in text) or ("winter" in text) for text in subjects)
+    assert all(hit.similarity is not None for hit in found.hits)
+
+
+def test_bm25_follows_the_scores_of_its_index(pool):
+    order = [pool.index.demonstration(int(row)).id for row in pool.index.by_words(QUESTION.text())]
+    found = chosen("bm25", pool, k=6, guard=GuardSettings(enabled=False))
+    assert ids(found) == order[:6]
+    assert sorted(order) == sorted(f"r{n}" for n in range(32))
 
 
 @pytest.mark.parametrize("name", SEARCHING)
