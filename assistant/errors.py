@@ -14,6 +14,7 @@
     │   └── PromptEscape     text that would open a turn of its own
     ├── ModelError           a model folder or hub id that cannot be used
     │   └── AdapterError     an adapter that does not belong to the model, or does nothing
+    ├── RunProblem           an evaluation that cannot be begun, resumed or written
     └── ServerError          the page cannot be served (port taken …)
 
 Each error carries a `hint`: what to do next. The library raises; only `cli.main()` and the
@@ -96,6 +97,10 @@ class ModelError(ShotwiseError):
 
 class AdapterError(ModelError):
     """An adapter that does not belong to the model, is unsafe to load, or would do nothing."""
+
+
+class RunProblem(ShotwiseError):
+    """An evaluation that cannot be begun, resumed or written down."""
 
 
 class ServerError(ShotwiseError):
