@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from assistant.retrieval.lexical import K1, LexicalIndex, B, words
+from assistant.retrieval.lexical import K1, B, LexicalIndex, words
 
 TEXTS = (
     "the cat sat on the mat",
