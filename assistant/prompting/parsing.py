@@ -65,7 +65,8 @@ def parse_label(reply: str, names: Mapping[str, str]) -> Parsed:
     `names` maps a name that may stand in the reply to the label it means. The reply either is
     a name, or mentions exactly one label as a whole word; longer names are looked for first,
     so that "not entailment" is not read as "entailment". "not positive" names no label: what
-    else the model meant is not ours to say.
+    else the model meant is not ours to say. Within a sentence a single letter is a name only as
+    it is written: "a" is an article.
     """
     if not reply.strip():
         return Parsed(None, "the reply is empty")
@@ -73,19 +74,25 @@ def parse_label(reply: str, names: Mapping[str, str]) -> Parsed:
     bare = reply.strip().strip(".!\"'`*()[] ").casefold()
     if bare in by_name:
         return Parsed(by_name[bare])
-    longest_first = sorted(by_name, key=len, reverse=True)
-    pattern = "|".join(re.escape(name) for name in longest_first)
-    text = reply.casefold()
-    mentions = list(re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text))
-    found = {by_name[mention.group()] for mention in mentions}
+    mentions = _mentions(reply, names)
+    found = {label for _, label in mentions}
     if len(found) == 1:
         label = found.pop()
-        if any(_NEGATION.search(text[max(0, at - _NEGATION_REACH) : at]) for at in (m.start() for m in mentions)):
+        if any(_NEGATION.search(reply[max(0, at - _NEGATION_REACH) : at].casefold()) for at, _ in mentions):
             return Parsed(None, f"the reply negates a label: {label}")
         return Parsed(label)
     if found:
         return Parsed(None, f"the reply names several labels: {', '.join(sorted(found))}")
     return Parsed(None, f"the reply names no label ({', '.join(names)})")
+
+
+def _mentions(reply: str, names: Mapping[str, str]) -> list[tuple[int, str]]:
+    """Return where in the reply a name stands as a whole word, and the label it means."""
+    longest_first = sorted(names, key=len, reverse=True)
+    forms = (re.escape(name) if len(name) == 1 else f"(?i:{re.escape(name)})" for name in longest_first)
+    pattern = "|".join(f"({form})" for form in forms)
+    found = re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", reply)
+    return [(at.start(), names[longest_first[(at.lastindex or 1) - 1]]) for at in found]
 
 
 def parse_number(reply: str) -> Parsed:

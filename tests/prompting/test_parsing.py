@@ -115,3 +115,25 @@ def test_reasoning_that_is_being_written_only_grows():
     for run in ("*" * 50_000, "\n" * 50_000 + "x", "a" * 50_000):
         reasoning_so_far(run)  # takes time in proportion, not in square
     assert reasoning_so_far("the ant is an").reasoning == "the ant is"
+
+
+@pytest.mark.parametrize(
+    ("reply", "final"),
+    [
+        ("B", "B"),
+        ("(c)", "C"),
+        ("D. Earth", "D"),
+        ("The answer is B because a planet nearer to the sun is a hotter one.", "B"),
+        ("I choose A, a dolphin.", "A"),
+        ("A or B", None),
+        ("a planet", None),
+    ],
+)
+def test_a_single_letter_within_a_sentence_counts_as_it_is_written(reply, final):
+    assert parse_label(reply, {letter: letter for letter in "ABCD"}).final_answer == final
+
+
+@pytest.mark.parametrize("reply", ["po\u017fitive", "It is pos\u0131tive.", "\u0130\u0130\u0130 not positive"])
+def test_letters_that_fold_oddly_are_survived(reply):
+    names = {"negative": "negative", "positive": "positive"}
+    assert parse_label(reply, names).final_answer in (None, "positive")

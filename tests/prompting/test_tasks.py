@@ -13,6 +13,7 @@ TASKS = pytest.mark.parametrize("task", list_tasks(), ids=lambda task: task.name
 WANTED = (
     *("chat", "sentiment", "paraphrase", "word-problems", "topic"),
     *("question-type", "entailment", "summary", "grounded-qa"),
+    *("multiple-choice", "similarity", "bbh"),
 )
 
 
@@ -184,3 +185,25 @@ def test_every_label_task_can_be_renamed_and_still_asks(task):
 def test_label_names_that_cannot_tell_labels_apart_are_refused(names):
     with pytest.raises(SettingError, match="2 different label names, in the order of negative, positive"):
         load_task("sentiment").renamed(names)
+
+
+@pytest.mark.parametrize(("raw", "letter"), [("0", "A"), ("3", "D"), ("b", "B"), ("4", None)])
+def test_choices_are_lettered(raw, letter):
+    assert load_task("multiple-choice").label(raw) == letter
+
+
+@pytest.mark.parametrize(("raw", "name"), [("entailment", "yes"), ("not_entailment", "no")])
+def test_rte_writes_its_labels_in_words(raw, name):
+    assert load_task("entailment").label(raw) == name
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        *(("ABBR", "abbreviation"), ("DESC", "description"), ("ENTY", "entity")),
+        *(("HUM", "person"), ("LOC", "location"), ("NUM", "number"), ("0", None)),
+    ],
+)
+def test_trec_writes_its_labels_in_four_letters_and_numbers_are_refused(raw, name):
+    # Two copies of TREC on the hub number the classes in two orders, so a number says nothing.
+    assert load_task("question-type").label(raw) == name
