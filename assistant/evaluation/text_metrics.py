@@ -17,6 +17,7 @@ ROUGE = ("rouge1", "rouge2", "rougeL")
 SIMILARITY_RANGE = 5.0
 """Grades of similarity run from 0 to 5, as in STS-B."""
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_OPTION = re.compile(r"\(([a-z])\)")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _NUMBER = re.compile(r"[$€£]?\s*(-?)\s*[$€£]?\s*(\d[\d,]*(?:\.\d*)?|\.\d+)\s*[%.]?")
 
@@ -49,6 +50,23 @@ def exact_match(answer: str, targets: Sequence[str]) -> float:
     Source: the evaluation script of SQuAD 1.1.
     """
     return float(normalise(answer) in {normalise(target) for target in targets})
+
+
+def same_text(answer: str, targets: Sequence[str]) -> float:
+    """Return 1 if the answer is one of the targets but for case, spaces, a full stop and the brackets of "(A)".
+
+    Unlike `exact_match` it keeps punctuation, which is the whole answer in some puzzles ("> }").
+
+    Source: BIG-Bench Hard (Suzgun et al. 2022) scores by exact match.
+    """
+    return float(_plain(answer) in {_plain(target) for target in targets})
+
+
+def _plain(text: str) -> str:
+    bare = " ".join(text.casefold().split())
+    bare = bare.removesuffix(".").rstrip() or bare
+    option = _OPTION.fullmatch(bare)
+    return option[1] if option else bare
 
 
 def token_f1(answer: str, targets: Sequence[str]) -> float:
@@ -146,13 +164,14 @@ _SCORES: Mapping[str, Any] = {
     "accuracy": _label_score,
     "number": lambda answer, targets: _right_or_wrong(number_match(answer, targets)),
     "exact": lambda answer, targets: _right_or_wrong(exact_match(answer, targets)),
+    "same-text": lambda answer, targets: _right_or_wrong(same_text(answer, targets)),
     "squad": lambda answer, targets: SampleScore(bool(exact_match(answer, targets)), token_f1(answer, targets)),
     "rouge": lambda answer, targets: SampleScore(None, rouge(answer, targets)["rougeL"]),
     "similarity": lambda answer, targets: SampleScore(None, similarity_score(answer, targets)),
     "none": lambda answer, targets: SampleScore(None, 0.0),
 }
 METRICS = tuple(_SCORES)
-RIGHT_OR_WRONG = ("accuracy", "number", "exact", "squad")
+RIGHT_OR_WRONG = ("accuracy", "number", "exact", "same-text", "squad")
 """Metrics that say of every answer whether it is right."""
 
 
@@ -160,8 +179,9 @@ def score_sample(task: Task, final_answer: str | None, targets: Sequence[str]) -
     """Return what the task's metric makes of one final answer.
 
     accuracy: the label is the target · number: the same number · exact: the same text, normalised ·
-    squad: right if the same text, scored by token F1 · rouge: ROUGE-L · similarity: nearness of two
-    grades · none: nothing is measured. A reply that could not be read (None) is wrong and scores 0.
+    same-text: the same but for case and spaces · squad: right if the same text, scored by token F1 ·
+    rouge: ROUGE-L · similarity: nearness of two grades · none: nothing is measured. A reply that could
+    not be read (None) is wrong and scores 0.
 
     Raises:
         UnknownName: if the task has another metric.

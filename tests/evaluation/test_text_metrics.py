@@ -177,3 +177,23 @@ def test_every_task_has_a_metric_that_is_known():
 def test_an_unknown_metric_is_refused_with_the_known_ones():
     with pytest.raises(UnknownName, match="rouge"):
         score_sample(WithMetric("rogue"), "x", ("x",))
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "same"),
+    [
+        ("(A)", "(A)", 1.0),
+        ("a", "(A)", 1.0),
+        ("B.", "(B)", 1.0),
+        ("(A)", "(B)", 0.0),
+        ("true", "True", 1.0),
+        ("> }", "> }", 1.0),
+        ("> }", "} >", 0.0),
+        ("", "> }", 0.0),
+        ("apple  pear", "apple pear", 1.0),
+        (".", "", 0.0),
+        ("The answer is (A)", "(A)", 0.0),
+    ],
+)
+def test_answers_of_puzzles_keep_their_punctuation(answer, target, same):
+    assert text_metrics.same_text(answer, [target]) == same
