@@ -60,12 +60,15 @@ def macro_f1(labels: Sequence[str], targets: Sequence[str], answers: Answers) ->
     return float(f1_score(meant, given, labels=np.unique(meant), average="macro", zero_division=0))
 
 
-def macro_f1_of_counts(counts: NDArray[np.float64]) -> float:
-    """Return the same from a confusion matrix (labels × labels and unreadable): fast enough to be resampled."""
-    labels = counts.shape[0]
-    hits, meant, given = np.diagonal(counts), counts.sum(axis=1), counts[:, :labels].sum(axis=0)
+def macro_f1_of_counts(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the same from confusion matrices (… × labels × labels and unreadable): fast enough to be resampled."""
+    labels = counts.shape[-2]
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    meant, given = counts.sum(axis=-1), counts[..., :labels].sum(axis=-2)
     occurs = meant > 0
-    return float(np.mean(2 * hits[occurs] / (meant + given)[occurs])) if occurs.any() else 0.0
+    f1 = np.where(occurs, 2 * hits / np.maximum(meant + given, 1), 0.0)
+    mean: NDArray[np.float64] = f1.sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1)
+    return mean
 
 
 def per_class(labels: Sequence[str], targets: Sequence[str], answers: Answers) -> list[dict[str, Any]]:
@@ -83,13 +86,18 @@ def per_class(labels: Sequence[str], targets: Sequence[str], answers: Answers) -
     ]
 
 
+def confusion_cells(meant: NDArray[np.int64], given: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
+    """Return each sample's cell in the confusion matrix, counted row by row; the last column is unreadable."""
+    return meant * (labels + 1) + np.where(given == _UNREADABLE_CODE, labels, given)
+
+
 def confusion_counts(
     meant: NDArray[np.int64], given: NDArray[np.int64], labels: int, weights: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
     """Return how often each label (row) was answered as each label (column); the last column is unreadable."""
-    columns = np.where(given == _UNREADABLE_CODE, labels, given)
-    flat = np.bincount(meant * (labels + 1) + columns, weights=weights, minlength=labels * (labels + 1))
-    return flat.reshape(labels, labels + 1).astype(np.float64)
+    cells = confusion_cells(meant, given, labels)
+    counts = np.bincount(cells, weights=weights, minlength=labels * (labels + 1))
+    return counts.reshape(labels, labels + 1).astype(np.float64)
 
 
 def confusion(labels: Sequence[str], targets: Sequence[str], answers: Answers) -> dict[str, Any]:
