@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from assistant.columns import Column, Prepared
+from assistant.columns import Column, Prepared, generate_columns, score_columns
 from assistant.errors import IndexMismatch, IndexNotFound, PromptError, SettingError, UnknownName
 from assistant.generation.chat_model import ChatModel, StopSignal
 from assistant.prompting.budget import fit_to_context
 from assistant.prompting.building import build_prompt
 from assistant.prompting.strategies import Strategy, find_strategy
 from assistant.prompting.tasks import Task, load_task
-from assistant.records import Answer, Demonstration, Hit, Message, Prompt, Query, Selection
+from assistant.records import Answer, Demonstration, Hit, Message, Prompt, Query, RenderedPrompt, Selection
 from assistant.retrieval import storage
 from assistant.retrieval.opened import DemonstrationIndex, index_folder
 from assistant.retrieval.selectors import Pool, arrange, select
@@ -93,6 +93,7 @@ class Assistant:
             dropped=fitted.dropped,
             index=None if index is None else index.name,
             notes=self._notes(request, index),
+            history=fitted.history,
         )
 
     def stream(self, request: Request, stop: StopSignal | None = None) -> Iterator[Answer]:
@@ -115,13 +116,46 @@ class Assistant:
         columns = [Column(request, self.prepare(request), self.model) for request in requests]
         yield tuple(column.answer() for column in columns)
         while any(not column.done for column in columns):
-            for column in columns:
-                column.score_labels()
+            score_columns(self.model, columns, stop)
             if any(column.calls_to_make() for column in columns):
                 yield from self._round(columns, stop)
             for column in columns:
                 column.end_round()
             yield tuple(column.answer() for column in columns)
+
+    def answer_all(
+        self, requests: Sequence[Request], stop: StopSignal | None = None, *, batch_size: int = 32
+    ) -> tuple[Answer, ...]:
+        """Return the finished answers, in the order asked, as `answer` would give them one by one.
+
+        All labels are scored in one call of the model; replies are generated in padded batches of
+        prompts of similar length. An answer's seconds are its share of its batches. After `stop`,
+        what was not reached has a problem that says so.
+        """
+        stop = stop or threading.Event()
+        columns = [Column(request, self.prepare(request), self.model, shares=True) for request in requests]
+        while any(not column.done for column in columns):
+            score_columns(self.model, columns, stop)
+            generate_columns(self.model, columns, stop, batch_size)
+            for column in columns:
+                column.end_round()
+        return tuple(column.answer() for column in columns)
+
+    def rebuild(
+        self,
+        request: Request,
+        prepared: Prepared,
+        demonstrations: Sequence[Demonstration],
+        inputs: Mapping[str, str] | None = None,
+    ) -> RenderedPrompt:
+        """Return the prompt of a prepared request with these demonstrations, in this order, and other inputs if given.
+
+        `prepared.shown` are the demonstrations it has.
+        """
+        task = prepared.task
+        asked = task.inputs(request.message) if inputs is None else inputs
+        prompt = build_prompt(task, prepared.strategy, asked, demonstrations, prepared.history, request.wording)
+        return self.model.renderer.render(prompt)
 
     def _round(self, columns: Sequence[Column], stop: StopSignal) -> Iterator[tuple[Answer, ...]]:
         calls = [call for column in columns for call in column.calls_to_make()]

@@ -15,12 +15,22 @@ from assistant.prompting.building import extraction_prompt, label_names, label_r
 from assistant.prompting.parsing import reasoning_so_far, split_reasoning
 from assistant.prompting.strategies import Strategy
 from assistant.prompting.tasks import Task
-from assistant.records import Answer, Call, Generation, Prompt, RenderedPrompt, Selection
+from assistant.records import (
+    Answer,
+    Call,
+    Demonstration,
+    Generation,
+    Message,
+    Prompt,
+    RenderedPrompt,
+    Selection,
+    demonstration_origin,
+)
 from assistant.settings import SamplingSettings
 
 if TYPE_CHECKING:
     from assistant.answering import Request
-    from assistant.generation.chat_model import ChatModel
+    from assistant.generation.chat_model import ChatModel, StopSignal
 
 VOTING_TEMPERATURE = 0.7
 """Temperature of self-consistency when none is set. Source: Wang et al. 2022, section 3.1."""
@@ -42,18 +52,29 @@ class Prepared:
     dropped: tuple[str, ...] = ()
     index: str | None = None
     notes: tuple[str, ...] = ()
+    history: tuple[Message, ...] = ()
+    """What is left of the request's history."""
+
+    @property
+    def shown(self) -> tuple[Demonstration, ...]:
+        """Return the demonstrations in the order in which the prompt shows them."""
+        by_origin = {demonstration_origin(hit.demonstration.id): hit.demonstration for hit in self.selection.hits}
+        return tuple(by_origin[origin] for origin in dict.fromkeys(self.prompt.origins) if origin in by_origin)
 
 
 class Column:
-    """The state of one request while it is answered, in rounds of calls."""
+    """The state of one request while it is answered, in rounds of calls.
 
-    def __init__(self, request: Request, prepared: Prepared, model: ChatModel) -> None:
+    With `shares`, the seconds of its generations are shares of a batch's, so that they add up.
+    """
+
+    def __init__(self, request: Request, prepared: Prepared, model: ChatModel, *, shares: bool = False) -> None:
         self.done = False
-        self._request, self._prepared, self._model = request, prepared, model
+        self._request, self._prepared, self._model, self._shares = request, prepared, model, shares
         self._finished: list[Call] = []
         self._running: tuple[Generation, ...] = ()
         self._scores: dict[str, float] | None = None
-        self._scoring_seconds = 0.0
+        self._to_score: RenderedPrompt | None = None
         self._planned = self._first_calls()
 
     def calls_to_make(self) -> tuple[PlannedCall, ...]:
@@ -64,19 +85,24 @@ class Column:
         """Keep the snapshot of this round's calls."""
         self._running = tuple(generations)
 
-    def score_labels(self) -> None:
-        """Score the labels if it is time: at once, or after reasoning that was asked for."""
+    def labels_to_score(self) -> tuple[RenderedPrompt, tuple[str, ...]] | None:
+        """Return prompt and replies if it is time to score them: at once, or after reasoning that was asked for."""
         strategy = self._prepared.strategy
         if self.done or self._request.reading != "labels" or len(self._finished) < int(strategy.reasoning == "asked"):
-            return
-        prompt = self._prepared.rendered if not self._finished else self._extraction()
-        replies = label_replies(self._prepared.task, strategy)
-        started = time.perf_counter()
-        scores = self._model.score_labels(prompt, list(replies.values()))
-        seconds = time.perf_counter() - started
-        self._scores = dict(zip(replies, scores, strict=True))
-        best = max(self._scores, key=self._scores.__getitem__)
-        self._finished.append(Call.of(prompt, Generation(text=replies[best], seconds=seconds, finish="end")))
+            return None
+        self._to_score = self._extraction() if self._finished else self._prepared.rendered
+        return self._to_score, tuple(label_replies(self._prepared.task, strategy).values())
+
+    def take_scores(self, scores: Sequence[float], seconds: float) -> None:
+        """Keep the scores of `labels_to_score`; without any, scoring was stopped before."""
+        assert self._to_score is not None
+        generation = Generation(seconds=seconds, finish="stopped")
+        if scores:
+            replies = label_replies(self._prepared.task, self._prepared.strategy)
+            self._scores = dict(zip(replies, scores, strict=True))
+            best = max(self._scores, key=self._scores.__getitem__)
+            generation = Generation(text=replies[best], seconds=seconds, finish="end")
+        self._finished.append(Call.of(self._to_score, generation))
         self.done = True
 
     def end_round(self) -> None:
@@ -141,7 +167,7 @@ class Column:
 
     def _seconds(self, calls: Sequence[Call]) -> float:
         """Return the wall time of the rounds: samples of one round run side by side."""
-        if self._prepared.strategy.samples > 1 and len(calls) > 1:
+        if self._prepared.strategy.samples > 1 and len(calls) > 1 and not self._shares:
             return calls[0].seconds + max(call.seconds for call in calls[1:])
         return sum(call.seconds for call in calls)
 
@@ -198,6 +224,35 @@ class Column:
         task, strategy = self._prepared.task, self._prepared.strategy
         names = label_names(task, strategy) if task.labels else None
         return task.parse(reply, reasoning=reasoning, names=names)
+
+
+def score_columns(model: ChatModel, columns: Sequence[Column], stop: StopSignal) -> None:
+    """Score the labels of all columns that wait for it, in one call."""
+    waiting = [(column, wanted) for column in columns if (wanted := column.labels_to_score()) is not None]
+    if not waiting:
+        return
+    started = time.perf_counter()
+    prompts, labels = zip(*(wanted for _, wanted in waiting), strict=True)
+    scores = model.score_labels(prompts, labels, stop)
+    share = (time.perf_counter() - started) / len(waiting)
+    for (column, _), own in zip(waiting, scores, strict=True):
+        column.take_scores(own, share)
+
+
+def generate_columns(model: ChatModel, columns: Sequence[Column], stop: StopSignal, batch_size: int) -> None:
+    """Generate the calls of all columns, longest prompts first, and hand them out when all are there."""
+    calls = [call for column in columns for call in column.calls_to_make()]
+    order = sorted(range(len(calls)), key=lambda number: -len(calls[number][0].token_ids))
+    done: dict[int, Generation] = {}
+    for first in range(0, len(order), batch_size):
+        batch = order[first : first + batch_size]
+        started = time.perf_counter()
+        *_, last = model.generate([calls[n][0] for n in batch], [calls[n][1] for n in batch], stop)
+        share = (time.perf_counter() - started) / len(batch)
+        done |= {number: replace(one, seconds=share) for number, one in zip(batch, last, strict=True)}
+    finished = iter([done[number] for number in range(len(calls))])
+    for column in columns:
+        column.take([next(finished) for _ in column.calls_to_make()])
 
 
 def _without_trigger(reasoning: str) -> str:

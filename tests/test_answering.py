@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -171,9 +172,9 @@ def test_label_reading_of_a_published_template_scores_whole_replies():
     scored = []
 
     class Watched(ScriptedModel):
-        def score_labels(self, prompt, labels):
-            scored.extend(labels)
-            return super().score_labels(prompt, labels)
+        def score_labels(self, prompts, labels, stop=None):
+            scored.extend(*labels)
+            return super().score_labels(prompts, labels, stop)
 
     got = Assistant(Watched(["This review belongs to 'class_1'"])).answer(sentiment("imdb-few-shot", reading="labels"))
     assert scored == ["This review belongs to 'class_0'", "This review belongs to 'class_1'"]
@@ -479,3 +480,111 @@ def test_label_names_stand_in_prompt_demonstrations_and_scores(toy):
 def test_a_published_template_keeps_its_own_label_names(toy):
     with pytest.raises(SettingError, match="writes its own label names"):
         answer(sentiment("imdb-baseline", label_names=("wug", "dax")))
+
+
+# Many at once
+
+
+def asked_in_every_way():
+    """Requests that need different numbers of calls, of both readings."""
+    words = "word-problems"
+    return [
+        sentiment(),
+        sentiment("zero-shot", "a dull film", reading="labels"),
+        Request("3 and 4?", "zero-shot-cot", words),
+        sentiment("zero-shot-cot", reading="labels"),
+        Request("How many?", "self-consistency", words, sampling=SamplingSettings(seed=3)),
+        Request("3 and 4?", "static-cot", words),
+        sentiment(message="a long and winding, gorgeous film", reading="labels"),
+    ]
+
+
+def by_prompt(prompt, sampling):
+    """A reply that depends on nothing but the prompt and the seed."""
+    if sampling.temperature:
+        return f"Because.\nAnswer: {sampling.seed // 2}"
+    return ("positive", "negative", "Four.\nAnswer: 7")[len(prompt.text) % 3]
+
+
+def without_seconds(one):
+    calls = tuple(replace(call, seconds=0.0, first_token_seconds=None) for call in one.calls)
+    return replace(one, seconds=0.0, calls=calls)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_all_at_once_are_answered_as_one_by_one(toy, batch_size):
+    assistant = Assistant(ScriptedModel(by_prompt))
+    together = assistant.answer_all(asked_in_every_way(), batch_size=batch_size)
+    alone = [assistant.answer(request) for request in asked_in_every_way()]
+    assert list(map(without_seconds, together)) == list(map(without_seconds, alone))
+    assert all(one.done for one in together)
+
+
+def test_labels_of_all_are_scored_in_one_call_and_replies_in_batches_of_similar_length(toy):
+    scored, generated = [], []
+
+    class Watched(ScriptedModel):
+        def score_labels(self, prompts, labels, stop=None):
+            scored.append(len(prompts))
+            return super().score_labels(prompts, labels, stop)
+
+        def generate(self, prompts, samplings, stop):
+            generated.append([len(prompt.token_ids) for prompt in prompts])
+            return super().generate(prompts, samplings, stop)
+
+    messages = ["word " * count for count in (9, 1, 5, 3, 7)]
+    Assistant(Watched()).answer_all([sentiment("zero-shot", text, reading="labels") for text in messages])
+    assert (scored, generated) == ([5], [])
+    Assistant(Watched()).answer_all([sentiment("zero-shot", text) for text in messages], batch_size=2)
+    assert [len(batch) for batch in generated] == [2, 2, 1]
+    assert list(itertools.chain(*generated)) == sorted(itertools.chain(*generated), reverse=True)
+
+
+def test_seconds_of_a_batch_are_shared_out(toy):
+    model = ScriptedModel(["one two three four five"], word_seconds=0.01)
+    started = time.perf_counter()
+    answers = Assistant(model).answer_all([sentiment("zero-shot", f"film {n}") for n in range(4)])
+    took = time.perf_counter() - started
+    assert 0.05 < sum(one.seconds for one in answers) < took
+
+
+def test_stopped_in_the_middle_what_was_not_reached_says_so(toy):
+    stop = threading.Event()
+
+    def once(prompt, sampling):
+        stop.set()
+        return "positive"
+
+    def answers(reading):
+        stop.clear()
+        requests = [sentiment("zero-shot", f"film {n}", reading=reading) for n in range(3)]
+        return Assistant(ScriptedModel(once)).answer_all(requests, stop, batch_size=1)
+
+    scored = answers("labels")
+    assert [one.final_answer for one in scored] == ["positive", None, None]
+    assert [one.problem for one in scored] == ["", "stopped before the end", "stopped before the end"]
+    assert {one.problem for one in answers("generate")} == {"stopped before the end"}
+
+
+def test_nothing_asked_is_nothing_answered():
+    assert Assistant(ScriptedModel()).answer_all([]) == ()
+
+
+# The same prompt with other demonstrations
+
+
+def test_a_prompt_is_rebuilt_from_what_it_shows_and_with_other_demonstrations_and_inputs(toy):
+    assistant = Assistant(ScriptedModel())
+    request = sentiment(history=({"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}))
+    prepared = assistant.prepare(request)
+    assert len(prepared.shown) > 1
+    assert assistant.rebuild(request, prepared, prepared.shown) == prepared.rendered
+    turned = assistant.rebuild(request, prepared, prepared.shown[::-1])
+    texts = [demonstration.inputs["text"] for demonstration in prepared.shown]
+    assert sorted(texts, key=turned.text.index) == texts[::-1]
+    asked = assistant.rebuild(request, prepared, prepared.shown[:1], {"text": "N/A"})
+    assert asked.messages[-1]["content"] == "Review: N/A"
+    assert (texts[0] in asked.text, texts[1] in asked.text, WITTY in asked.text) == (True, False, False)
+    template = sentiment("imdb-few-shot")
+    ready = assistant.prepare(template)
+    assert assistant.rebuild(template, ready, ready.shown) == ready.rendered

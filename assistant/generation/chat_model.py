@@ -77,8 +77,13 @@ class ChatModel(Protocol):
         """
         ...
 
-    def score_labels(self, prompt: RenderedPrompt, labels: Sequence[str]) -> tuple[float, ...]:
-        """Return log P(label | prompt) of each label, in nats."""
+    def score_labels(
+        self, prompts: Sequence[RenderedPrompt], labels: Sequence[Sequence[str]], stop: StopSignal | None = None
+    ) -> tuple[tuple[float, ...], ...]:
+        """Return per prompt log P(label | prompt) of each of its labels, in nats.
+
+        A prompt that was not reached before `stop` was set has no scores.
+        """
         ...
 
 
@@ -140,8 +145,16 @@ class ScriptedModel:
             self.steps += 1
             yield tuple(rows)
 
-    def score_labels(self, prompt: RenderedPrompt, labels: Sequence[str]) -> tuple[float, ...]:
+    def score_labels(
+        self, prompts: Sequence[RenderedPrompt], labels: Sequence[Sequence[str]], stop: StopSignal | None = None
+    ) -> tuple[tuple[float, ...], ...]:
         """Return nine tenths for the label it would reply, the rest shared; all alike if none."""
+        return tuple(
+            () if stop is not None and stop.is_set() else self._likelihoods(prompt, own)
+            for prompt, own in zip(prompts, labels, strict=True)
+        )
+
+    def _likelihoods(self, prompt: RenderedPrompt, labels: Sequence[str]) -> tuple[float, ...]:
         self.history.append(prompt)
         reply = self._reply(prompt, SamplingSettings()).strip().casefold()
         matches = [label.strip().casefold() == reply for label in labels]

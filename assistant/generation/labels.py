@@ -1,96 +1,128 @@
-"""The log-likelihood of each label as the reply to a prompt, in as few passes as possible.
+"""Sums of log-probabilities of labels, from whole rows: exact under every model and adapter, with nothing shared.
 
-Prompt-learning adapters (prompt, p- and prefix tuning) put something of their own before the
-prompt or into its cache, so under them every label gets a whole row.
+`label_batches.py` decides when a model needs this way; it is also what its faster way is tested against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 Ids = Sequence[int]
+Sums = list[tuple[float, ...]]
 
 
-def label_scores(model: Any, prompt: Ids, labels: Sequence[Ids], *, shared: bool = True) -> tuple[float, ...]:
-    """Return the sum of log P(token | prompt, tokens before) over each label's tokens, in nats.
+@dataclass(frozen=True)
+class LabelRow:
+    """A prompt and the labels that could continue it, as token ids."""
 
-    With `shared`, the prompt is read once and its cache is used by all labels.
+    prompt: Ids
+    labels: tuple[Ids, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse labels that have no likelihood."""
+        assert all(self.labels), "a label without tokens has no likelihood"
+
+    @property
+    def longest(self) -> int:
+        """Return the length of the longest label."""
+        return max(len(label) for label in self.labels)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one token of a label is predicted: in `logits[row, column]`, counted for label number `label`."""
+
+    row: int
+    column: int
+    token: int
+    label: int
+
+
+def summed(logits: Any, places: Sequence[Place], rows: Sequence[LabelRow]) -> Sums:
+    """Return per row and label the sum of log P(token); labels are numbered through all rows.
+
+    `logits` are (rows, columns, vocabulary); only the spots that are asked for are normalised, in float32.
     """
-    assert all(labels), "a label without tokens has no likelihood"
-    with torch.inference_mode():
-        if model.config.is_encoder_decoder:
-            logits = _decoder_logits(model, prompt, labels, shared=shared)
-        elif shared:
-            logits = _cached_logits(model, prompt, labels)
-        else:
-            logits = _full_row_logits(model, prompt, labels)
-        return _summed(logits, labels)
+    spots = {spot: at for at, spot in enumerate(dict.fromkeys((place.row, place.column) for place in places))}
+    row, column = torch.tensor(list(spots), device=logits.device).T
+    picked = logits[row, column].float()
+    at = torch.tensor([spots[place.row, place.column] for place in places], device=logits.device)
+    token = torch.tensor([place.token for place in places], device=logits.device)
+    chosen = (picked[at, token] - picked.logsumexp(-1)[at]).cpu().double()
+    count = sum(len(row.labels) for row in rows)
+    label = torch.tensor([place.label for place in places])
+    sums = iter(torch.zeros(count, dtype=torch.float64).index_add_(0, label, chosen).tolist())
+    return [tuple(next(sums) for _ in row.labels) for row in rows]
 
 
-def _summed(logits: Any, labels: Sequence[Ids]) -> tuple[float, ...]:
-    """Return per label the summed log-probability; `logits` are (labels, T, vocabulary)."""
-    targets = _padded(labels, logits.device)
-    chosen = logits.float().log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).double()
-    lengths = torch.tensor([len(label) for label in labels], device=logits.device)
-    counted = torch.arange(targets.shape[1], device=logits.device) < lengths[:, None]
-    return tuple((chosen * counted).sum(-1).tolist())
-
-
-def _padded(rows: Sequence[Ids], device: Any) -> Any:
+def padded(rows: Sequence[Ids], device: Any) -> Any:
     """Return the rows as one tensor, zeros at their right."""
     width = max(len(row) for row in rows)
     return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
 
 
-def _cached_logits(model: Any, prompt: Ids, labels: Sequence[Ids]) -> Any:
-    """Return (labels, T, vocabulary) from one pass over the prompt and one over the labels.
-
-    The prompt has no padding and the labels have it at their right, where causal attention
-    never looks back from, so that no mask is needed.
-    """
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
-    ids = torch.tensor([list(prompt)], device=model.device)
-    first = model(input_ids=ids, past_key_values=cache, use_cache=True, **_last_only(model)).logits[:, -1:]
-    first = first.expand(len(labels), -1, -1)
-    fed = _padded(labels, model.device)[:, :-1]
-    if not fed.shape[1]:
-        return first
-    cache.batch_repeat_interleave(len(labels))
-    places = torch.arange(len(prompt), len(prompt) + fed.shape[1], device=model.device)
-    rest = model(
-        input_ids=fed, past_key_values=cache, use_cache=True, position_ids=places.expand(len(labels), -1)
-    ).logits
-    return torch.cat([first, rest], dim=1)
-
-
-def _last_only(model: Any) -> dict[str, int]:
+def takes_few_logits(model: Any) -> bool:
+    """Return whether the model can be told which columns of logits are needed."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return {"logits_to_keep": 1} if base._supports_logits_to_keep() else {}
+    return bool(base._supports_logits_to_keep())
 
 
-def _full_row_logits(model: Any, prompt: Ids, labels: Sequence[Ids]) -> Any:
-    """Return (labels, T, vocabulary) from a whole row per label."""
-    rows = [[*prompt, *label] for label in labels]
-    mask = _padded([[1] * len(row) for row in rows], model.device)
-    logits = model(input_ids=_padded(rows, model.device), attention_mask=mask, use_cache=False).logits
-    width = max(len(label) for label in labels)
+def whole_row_sums(model: Any, rows: Sequence[LabelRow]) -> Sums:
+    """Return the sums from one row per prompt and label, padded at the right."""
+    pairs = [(row.prompt, label) for row in rows for label in row.labels]
+    whole = [[*prompt, *label] for prompt, label in pairs]
+    ids = padded(whole, model.device)
+    width = ids.shape[1]
+    keep = width + 1 - min(len(prompt) for prompt, _ in pairs)
+    few = {"logits_to_keep": keep} if takes_few_logits(model) else {}
+    mask = padded([[1] * len(row) for row in whole], model.device)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **few).logits
     # Counted from the end, because virtual tokens may stand before the prompt.
-    return logits[:, -width - 1 : -1]
+    places = [
+        Place(number, len(prompt) - 1 + step - width, token, number)
+        for number, (prompt, label) in enumerate(pairs)
+        for step, token in enumerate(label)
+    ]
+    return summed(logits, places, rows)
 
 
-def _decoder_logits(model: Any, prompt: Ids, labels: Sequence[Ids], *, shared: bool) -> Any:
-    """Return (labels, T, vocabulary) of an encoder-decoder; the encoder runs once if `shared`."""
+def decoder_sums(model: Any, rows: Sequence[LabelRow], *, shared: bool) -> Sums:
+    """Return the sums under an encoder-decoder; each prompt is encoded once if `shared`."""
     start = model.config.decoder_start_token_id
-    fed = _padded([[start, *label[:-1]] for label in labels], model.device)
-    ids = torch.tensor([list(prompt)], device=model.device)
-    mask = torch.ones_like(ids).expand(len(labels), -1)
-    if not shared:
-        return model(input_ids=ids.expand(len(labels), -1), attention_mask=mask, decoder_input_ids=fed).logits
-    encoded = model.get_encoder()(input_ids=ids, attention_mask=mask[:1])
-    encoded.last_hidden_state = encoded.last_hidden_state.expand(len(labels), -1, -1)
-    return model(encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=fed, use_cache=False).logits
+    pairs = [(at, label) for at, row in enumerate(rows) for label in row.labels]
+    fed = padded([[start, *label[:-1]] for _, label in pairs], model.device)
+    ids = padded([row.prompt for row in rows], model.device)
+    mask = padded([[1] * len(row.prompt) for row in rows], model.device)
+    of = torch.tensor([at for at, _ in pairs], device=model.device)
+    if shared:
+        encoded = model.get_encoder()(input_ids=ids, attention_mask=mask)
+        encoded.last_hidden_state = encoded.last_hidden_state[of]
+        read = {"encoder_outputs": encoded, "use_cache": False}
+    else:
+        read = {"input_ids": ids[of]}
+    logits = model(attention_mask=mask[of], decoder_input_ids=fed, **read).logits
+    places = [
+        Place(number, step, token, number)
+        for number, (_, label) in enumerate(pairs)
+        for step, token in enumerate(label)
+    ]
+    return summed(logits, places, rows)
+
+
+def batches(sizes: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Yield numbers of rows of similar size, largest first; rows × largest size of a batch stay within `most`.
+
+    A row that is larger alone still gets a batch.
+    """
+    batch: list[int] = []
+    for at in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
+        if batch and sizes[batch[0]] * (len(batch) + 1) > most:
+            yield batch
+            batch = []
+        batch.append(at)
+    if batch:
+        yield batch

@@ -11,7 +11,8 @@ import torch
 
 from assistant.errors import ModelError, PromptTooLong
 from assistant.generation.chat_model import StopSignal
-from assistant.generation.labels import label_scores
+from assistant.generation.label_batches import LabelScorer
+from assistant.generation.labels import LabelRow
 from assistant.generation.rendering import PromptRenderer
 from assistant.generation.sampling import RowSampling, RowStopping
 from assistant.generation.streaming import RowReader, StepQueue, steps_of
@@ -46,7 +47,8 @@ class LocalModel:
         self._lock = Lock()
         self._is_encoder_decoder = bool(network.config.is_encoder_decoder)
         peft_config = getattr(network, "active_peft_config", None)
-        self._shares_prompt = peft_config is None or not peft_config.is_prompt_learning
+        virtual = peft_config is not None and peft_config.is_prompt_learning
+        self._scorer = LabelScorer(self.network, renderer.stop_ids, virtual=virtual)
         # Soft prompts are put in front here: peft 0.21 drops the position ids of a padded batch, so that a
         # shorter row would answer differently beside a longer one.
         self._soft_prompt = getattr(peft_config, "peft_type", None) in ("PROMPT_TUNING", "P_TUNING")
@@ -89,18 +91,32 @@ class LocalModel:
                 reader.stop()
             yield tuple(reader.generation for reader in readers)
 
-    def score_labels(self, prompt: RenderedPrompt, labels: Sequence[str]) -> tuple[float, ...]:
-        """Return the sum of the log-probabilities of each label's tokens, in nats.
+    def score_labels(
+        self, prompts: Sequence[RenderedPrompt], labels: Sequence[Sequence[str]], stop: StopSignal | None = None
+    ) -> tuple[tuple[float, ...], ...]:
+        """Return per prompt the sum of the log-probabilities of each label's tokens, in nats.
+
+        `stop` ends it after a batch; prompts that were not reached then have no scores.
 
         Raises:
-            PromptTooLong: if the prompt with the longest label does not fit the context.
+            PromptTooLong: if a prompt with its longest label does not fit the context.
             ModelError: if the device has not enough memory.
         """
-        ids = [self.renderer.label_ids(prompt, label) for label in labels]
-        longest = 0 if self._is_encoder_decoder else max(len(label) for label in ids)
-        self._check_room(len(prompt.token_ids) + longest)
-        with self._lock, self._memory_told():
-            return label_scores(self.network, prompt.token_ids, ids, shared=self._shares_prompt)
+        rows = [
+            LabelRow(prompt.token_ids, tuple(self.renderer.label_ids(prompt, label) for label in own))
+            for prompt, own in zip(prompts, labels, strict=True)
+        ]
+        for row in rows:
+            self._check_room(len(row.prompt) + (0 if self._is_encoder_decoder else row.longest))
+        scores: list[tuple[float, ...]] = [()] * len(rows)
+        for numbers, run in self._scorer.passes(rows) if rows else ():
+            # The lock is given up between batches: someone may be waiting with one question.
+            with self._lock, self._memory_told():
+                if stop is not None and stop.is_set():
+                    break
+                for number, sums in zip(numbers, run(), strict=True):
+                    scores[number] = sums
+        return tuple(scores)
 
     def _generate(
         self,

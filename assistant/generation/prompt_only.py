@@ -30,7 +30,9 @@ class PromptOnlyModel:
         """
         raise self._refusal()
 
-    def score_labels(self, prompt: RenderedPrompt, labels: Sequence[str]) -> tuple[float, ...]:
+    def score_labels(
+        self, prompts: Sequence[RenderedPrompt], labels: Sequence[Sequence[str]], stop: StopSignal | None = None
+    ) -> tuple[tuple[float, ...], ...]:
         """Refuse.
 
         Raises:

@@ -102,7 +102,9 @@ class LangChainChatModel:
         ending: Finish = "stopped" if stop.is_set() else "end"
         yield tuple(replace(row, finish=ending, seconds=time.perf_counter() - begin) for row in rows)
 
-    def score_labels(self, prompt: RenderedPrompt, labels: Sequence[str]) -> tuple[float, ...]:
+    def score_labels(
+        self, prompts: Sequence[RenderedPrompt], labels: Sequence[Sequence[str]], stop: StopSignal | None = None
+    ) -> tuple[tuple[float, ...], ...]:
         """Refuse.
 
         Raises:

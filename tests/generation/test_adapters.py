@@ -72,7 +72,7 @@ def test_adapted_label_scores_equal_those_of_plain_peft(model_folder, lora):
     model = load(model_folder("llama3"), lora)
     plain = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model_folder("llama3")), lora).eval()
     prompt = asked(model)
-    (score,) = model.score_labels(prompt, ["positive"])
+    ((score,),) = model.score_labels([prompt], [["positive"]])
     ids = model.renderer.label_ids(prompt, "positive")
     with torch.inference_mode():
         logits = plain(torch.tensor([[*prompt.token_ids, *ids]])).logits[0, len(prompt.token_ids) - 1 : -1]
@@ -233,7 +233,7 @@ def test_every_kind_of_adapter_replies_as_its_whole_rows_score(model_folder, tmp
                     logits = plain(input_ids=fed, attention_mask=torch.ones_like(fed)).logits
             ids.append(int(logits[0, -1].argmax()))
         assert row.text == model.renderer.decode([i for i in ids if i not in model.renderer.stop_ids]).rstrip("\ufffd")
-    (score,) = model.score_labels(prompts[0], ["positive"])
+    ((score,), *_) = model.score_labels(prompts, [["positive"]] * len(prompts))
     label = model.renderer.label_ids(prompts[0], "positive")
     with torch.inference_mode():
         if seq2seq:

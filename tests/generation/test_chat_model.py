@@ -55,9 +55,10 @@ def test_a_long_reply_is_cut_at_max_new_tokens():
 
 def test_label_scores_agree_with_its_reply():
     model = ScriptedModel()
-    scores = model.score_labels(asked(model, "witty", "positive", "dull", "negative", "?"), ["negative", "positive"])
+    prompts = [asked(model, "witty", "positive", "dull", "negative", "?"), asked(model, "?")]
+    scores, alike = model.score_labels(prompts, [["negative", "positive"], ["a", "b"]])
     assert scores[0] > scores[1]
-    assert model.score_labels(asked(model, "?"), ["a", "b"])[0] == pytest.approx(-0.6931, abs=1e-4)
+    assert alike[0] == pytest.approx(-0.6931, abs=1e-4)
 
 
 def test_its_prompts_are_rendered_like_any_other():

@@ -39,7 +39,7 @@ def test_a_folder_loads_and_replies_without_a_word_on_stderr(model_folder, capfd
     model = load_chat_model(ModelSettings(model=str(folder), device="cpu"))
     prompt = model.renderer.render(ASK)
     list(model.generate([prompt, prompt], [SamplingSettings(max_new_tokens=3)] * 2, Event()))
-    model.score_labels(prompt, ["yes", "no"])
+    model.score_labels([prompt], [["yes", "no"]])
     assert (model.dtype, model.context_tokens, model.adapter, model.notes) == ("float32", 512, None, ())
     assert capfd.readouterr() == ("", "")
 
@@ -180,5 +180,5 @@ def test_quantised_models_reply_and_score(model_folder, load_in):
     prompt = model.renderer.render(ASK)
     *_, rows = model.generate([prompt], [SamplingSettings(max_new_tokens=3)], Event())
     assert rows[0].finish
-    assert all(score < 0 for score in model.score_labels(prompt, ["yes", "no"]))
+    assert all(score < 0 for score in model.score_labels([prompt], [["yes", "no"]])[0])
     assert "bitsandbytes" in type(model.network.model.layers[0].mlp.up_proj).__module__

@@ -1,4 +1,3 @@
-import math
 from threading import Event, Thread
 
 import pytest
@@ -6,7 +5,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig
 
 from assistant.errors import ModelError, PromptTooLong
-from assistant.generation import local_model
 from assistant.records import Prompt
 from assistant.settings import SamplingSettings
 from tests.generation.tiny_models import FAMILIES
@@ -238,51 +236,11 @@ def test_a_prompt_beyond_the_context_is_refused_and_replies_are_clipped_to_it(ch
     assert row.new_tokens <= room
 
 
-def scored_plainly(network, family, prompt_ids, label_ids):
-    """Whole rows, one at a time, no cache."""
-    with torch.inference_mode():
-        if family == "t5":
-            start = network.config.decoder_start_token_id
-            logits = network(
-                input_ids=torch.tensor([prompt_ids]), decoder_input_ids=torch.tensor([[start, *label_ids[:-1]]])
-            ).logits[0]
-        else:
-            row = torch.tensor([[*prompt_ids, *label_ids]])
-            logits = network(row, use_cache=False).logits[0, len(prompt_ids) - 1 : -1]
-    return sum(logits.log_softmax(-1)[at, token].item() for at, token in enumerate(label_ids))
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_label_scores_equal_plain_transformers_on_whole_rows(chat_model, model_folder, family):
-    model, network = chat_model(family), plain(model_folder(family), family)
-    for question in QUESTIONS:
-        prompt = asked(model, question)
-        scores = model.score_labels(prompt, LABELS)
-        for label, score in zip(LABELS, scores, strict=True):
-            ids = model.renderer.label_ids(prompt, label)
-            assert score == pytest.approx(scored_plainly(network, family, prompt.token_ids, ids), abs=1e-4)
-
-
-def test_labels_of_one_token_need_one_pass(chat_model):
-    model = chat_model("llama3")
-    prompt = asked(model, "x")
-    labels = [text for text in "abcdef" if len(model.renderer.label_ids(prompt, text)) == 1]
-    counter = Counter(model.network)
-    scores = model.score_labels(prompt, labels)
-    counter.handle.remove()
-    assert counter.passes == 1
-    assert math.fsum(math.exp(score) for score in scores) < 1
-
-
-def test_a_full_device_is_one_sentence_while_generating_and_while_scoring(chat_model, monkeypatch):
+def test_a_full_device_is_one_sentence(chat_model, monkeypatch):
     def full(*_, **__):
         raise torch.cuda.OutOfMemoryError
 
     model = chat_model("llama3")
-    monkeypatch.setattr(local_model, "label_scores", full)
     monkeypatch.setattr(model.network, "generate", full)
-    prompt = asked(model, "a witty film")
     with pytest.raises(ModelError, match="ran out of memory"):
-        model.score_labels(prompt, LABELS)
-    with pytest.raises(ModelError, match="ran out of memory"):
-        list(model.generate([prompt], [SamplingSettings()], Event()))
+        list(model.generate([asked(model, "a witty film")], [SamplingSettings()], Event()))

@@ -32,7 +32,7 @@ def test_it_writes_and_scores_nothing(model_folder):
     with pytest.raises(ModelError, match="not its weights"):
         model.generate([prompt], [SamplingSettings()], threading.Event())
     with pytest.raises(ModelError, match="not its weights"):
-        model.score_labels(prompt, ["a"])
+        model.score_labels([prompt], [["a"]])
 
 
 def test_the_scripted_model_is_its_own_stand_in():

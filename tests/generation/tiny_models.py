@@ -21,7 +21,7 @@ from transformers import (
 
 from tests.generation.layouts import make_tokenizer
 
-_SHAPE = {
+SHAPE = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 2,
@@ -52,7 +52,7 @@ def save_model(family, folder, seed=0):
     if family == "t5":
         shape = {**_T5_SHAPE, "pad_token_id": tokenizer.pad_token_id, "decoder_start_token_id": tokenizer.pad_token_id}
     else:
-        shape = {**_SHAPE, "pad_token_id": tokenizer.pad_token_id}
+        shape = {**SHAPE, "pad_token_id": tokenizer.pad_token_id}
     torch.manual_seed(seed)
     model = model_class(config_class(vocab_size=len(tokenizer), **shape, **ids, **extra))
     with torch.no_grad():  # the usual initialisation is too flat: every reply would be one token repeated
