@@ -214,7 +214,8 @@ def pareto(rows: Sequence[Row], *, cost: str = "tokens", measure: str = "accurac
 def cost_per_answer(row: Row, cost: str) -> float:
     """Return the row's tokens (prompt and new) or seconds per answer."""
     total = row["seconds"] if cost == "seconds" else row["prompt_tokens"] + row["new_tokens"]
-    return float(total) / max(1, row.get("answers") or row["n"] * len(row["seeds"] or [0]))
+    answers: int = row.get("answers") or row["n"] * len(row["seeds"] or [0])
+    return float(total) / max(1, answers)
 
 
 def pareto_front(costs: Sequence[float], measures: Sequence[float]) -> list[int]:
