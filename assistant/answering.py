@@ -124,22 +124,44 @@ class Assistant:
             yield tuple(column.answer() for column in columns)
 
     def answer_all(
-        self, requests: Sequence[Request], stop: StopSignal | None = None, *, batch_size: int = 32
+        self,
+        requests: Sequence[Request],
+        stop: StopSignal | None = None,
+        *,
+        batch_size: int = 32,
+        prepared: Sequence[Prepared] | None = None,
     ) -> tuple[Answer, ...]:
         """Return the finished answers, in the order asked, as `answer` would give them one by one.
 
         All labels are scored in one call of the model; replies are generated in padded batches of
         prompts of similar length. An answer's seconds are its share of its batches. After `stop`,
-        what was not reached has a problem that says so.
+        what was not reached has a problem that says so. `prepared` saves preparing them again.
         """
         stop = stop or threading.Event()
-        columns = [Column(request, self.prepare(request), self.model, shares=True) for request in requests]
+        self.embed_ahead(requests)
+        ready = [self.prepare(request) for request in requests] if prepared is None else prepared
+        columns = [Column(*one, self.model, shares=True) for one in zip(requests, ready, strict=True)]
         while any(not column.done for column in columns):
             score_columns(self.model, columns, stop)
             generate_columns(self.model, columns, stop, batch_size)
             for column in columns:
                 column.end_round()
         return tuple(column.answer() for column in columns)
+
+    def embed_ahead(self, requests: Sequence[Request]) -> None:
+        """Embed the questions of many requests in one go, each in the index that will be searched for it.
+
+        Raises:
+            ShotwiseError: for unknown names, or an index that cannot be opened.
+        """
+        texts: dict[DemonstrationIndex, list[str]] = {}
+        for request in requests:
+            if find_strategy(request.strategy).needs_index and request.retrieval.k:
+                task = task_of(request)
+                index = self._index(request, task)
+                texts.setdefault(index, []).append(Query(task.inputs(request.message)).text())
+        for index, questions in texts.items():
+            index.embed_ahead(questions)
 
     def rebuild(
         self,
@@ -242,14 +264,7 @@ def task_of(request: Request) -> Task:
     """
     task, strategy = load_task(request.task), find_strategy(request.strategy)
     strategy.check_fits(task)
-    if not request.label_names:
-        return task
-    if strategy.template:
-        raise SettingError(
-            f"The strategy '{strategy.name}' writes its own label names.",
-            "Leave out the label names, or choose another.",
-        )
-    return task.renamed(request.label_names)
+    return task.renamed(request.label_names) if request.label_names else task
 
 
 def _check_reading(request: Request, task: Task, strategy: Strategy) -> None:

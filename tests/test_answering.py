@@ -477,9 +477,20 @@ def test_label_names_stand_in_prompt_demonstrations_and_scores(toy):
     assert "positive" not in got.calls[0].prompt
 
 
-def test_a_published_template_keeps_its_own_label_names(toy):
-    with pytest.raises(SettingError, match="writes its own label names"):
-        answer(sentiment("imdb-baseline", label_names=("wug", "dax")))
+@pytest.mark.parametrize("template", ["imdb-instruction", "imdb-few-shot", "imdb-baseline"])
+@pytest.mark.parametrize("names", [("wug", "dax"), ("positive", "negative"), ("class_1", "class_0")])
+def test_a_published_template_takes_other_label_names(toy, template, names):
+    got = answer(sentiment(template, label_names=names, reading="labels"))
+    assert list(got.label_scores) == list(names)
+    assert all(name in got.calls[0].prompt for name in names)
+    if "class_0" not in names:
+        assert "class_" not in got.calls[0].prompt
+
+
+def test_swapped_names_of_a_published_template_swap_what_is_said_of_them(toy):
+    prompt = answer(sentiment("imdb-instruction", label_names=("class_1", "class_0"))).calls[0].prompt
+    assert "class_1: In such film reviews, customers complain" in prompt
+    assert "class_0: In such film reviews, customers show positive emotions" in prompt
 
 
 # Many at once

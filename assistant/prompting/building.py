@@ -33,7 +33,7 @@ def build_prompt(
 ) -> Prompt:
     """Return the messages that ask the question, demonstrations in the order given."""
     if strategy.template:
-        return _static_prompt(load_template(strategy.template), inputs, history)
+        return _static_prompt(template_of(task, strategy), inputs, history)
     words = task.wording(wording)
     turns = _instruction(task, strategy, words)
     for shown in demonstrations:
@@ -66,15 +66,22 @@ def demonstrated_reply(shown: Demonstration, strategy: Strategy) -> str:
     return f"Let's think step by step: {shown.rationale}\n{ANSWER_MARKER} {shown.output}"
 
 
+def template_of(task: Task, strategy: Strategy) -> StaticTemplate:
+    """Return the strategy's static template; if the task's labels were renamed, so are the template's."""
+    template = load_template(strategy.template)
+    renamed = bool(template.labels) and tuple(template.labels) != task.labels
+    return template.named(task.labels) if renamed else template
+
+
 def label_names(task: Task, strategy: Strategy) -> dict[str, str]:
     """Return name in the prompt → label of the task, in the task's order."""
-    own = load_template(strategy.template).labels if strategy.template else {}
+    own = template_of(task, strategy).labels if strategy.template else {}
     return {own.get(label, label): label for label in task.labels}
 
 
 def label_replies(task: Task, strategy: Strategy) -> dict[str, str]:
     """Return label → the whole reply that would give it, for label scoring."""
-    form = load_template(strategy.template).reply if strategy.template else "{{ label }}"
+    form = template_of(task, strategy).reply if strategy.template else "{{ label }}"
     return {label: fill(form, {"label": name}) for name, label in label_names(task, strategy).items()}
 
 

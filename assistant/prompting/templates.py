@@ -7,9 +7,10 @@ looked at again. A hole without a value stops the run instead of printing nothin
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,20 @@ class StaticTemplate:
     """What an ideal reply looks like; label scoring scores it with each label."""
     max_words: int = 0
     """Words of the input that are kept, 0: all."""
+    any_label: str = ""
+    """How the prompt writes "some label", if it does."""
+
+    def named(self, names: Sequence[str]) -> StaticTemplate:
+        """Return the template with other names for its labels, in their order, wherever they stand."""
+        new = dict(zip(self.labels.values(), names, strict=True))
+        if self.any_label:
+            new[self.any_label] = "X"
+        written = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in new))
+        messages = tuple(
+            Message(role=m["role"], content=written.sub(lambda found: new[found[0]], m["content"]))
+            for m in self.messages
+        )
+        return replace(self, messages=messages, labels={name: name for name in names})
 
     def filled(self, inputs: Mapping[str, str]) -> tuple[Message, ...]:
         """Return the messages with the input put in."""
@@ -96,7 +111,7 @@ class StaticTemplate:
         return tuple(Message(role=m["role"], content=fill(m["content"], inputs)) for m in self.messages)
 
 
-_TEMPLATE_KEYS = ("title", "task", "source", "messages", "labels", "reply", "max_words")
+_TEMPLATE_KEYS = ("title", "task", "source", "messages", "labels", "reply", "max_words", "any_label")
 
 
 @functools.cache
@@ -113,6 +128,7 @@ def _read_template(path: Path) -> StaticTemplate:
         labels=dict(table.get("labels", {})),
         reply=table.get("reply", "{{ label }}"),
         max_words=int(table.get("max_words", 0)),
+        any_label=table.get("any_label", ""),
     )
 
 
