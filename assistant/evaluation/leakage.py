@@ -13,16 +13,15 @@ from itertools import pairwise
 from typing import Any
 
 from assistant.errors import SettingError
+from assistant.evaluation.baselines import baseline_outcomes
 from assistant.evaluation.intervals import Interval, bootstrap, wilson
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.paired import mcnemar_exact, paired_bootstrap
 from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of
+from assistant.evaluation.text_metrics import RIGHT_OR_WRONG
 from assistant.prompting.strategies import find_strategy
-from assistant.prompting.tasks import Task
-from assistant.records import Demonstration, Query
-from assistant.retrieval.opened import DemonstrationIndex
-from assistant.retrieval.selectors import Pool, select
-from assistant.settings import GuardSettings, RetrievalSettings
+from assistant.records import Demonstration
+from assistant.settings import GuardSettings
 
 CEILINGS = (1.0, 0.95, 0.90, 0.85)
 """Similarities from which a row is kept out; 1.0 stands for no guard at all."""
@@ -113,12 +112,18 @@ def xray(study: Study, arm: Arm, ceilings: Sequence[float] = CEILINGS) -> dict[s
     """Return the outcomes of the arm and of the vote without a model, by arm and ceiling.
 
     Raises:
-        SettingError: if the strategy does not search an index, so that nothing can leak through one.
+        SettingError: if the strategy does not search an index, so that nothing can leak through one, or the
+            task has no right and wrong.
     """
     if not find_strategy(arm.strategy).needs_index:
         raise SettingError(
             f"The strategy '{arm.strategy}' shows nothing from an index, so no copy can leak through it.",
             "Choose a strategy that retrieves, such as dynamic-few-shot.",
+        )
+    if study.task.metric not in RIGHT_OR_WRONG:
+        raise SettingError(
+            f"The task '{study.task.name}' has no right and wrong answers, so there is no accuracy to explain.",
+            "Choose a task with labels, numbers or exact answers.",
         )
     taus = sorted({*ceilings, 1.0, study.retrieval.guard.cosine}, reverse=True)
     variants = [
@@ -132,43 +137,7 @@ def xray(study: Study, arm: Arm, ceilings: Sequence[float] = CEILINGS) -> dict[s
 
 def _votes(study: Study, samples: Sequence[Sample], taus: Sequence[float]) -> dict[float, list[Outcome]]:
     index = study.open_index()
-    return {tau: vote(samples, index, study.task, replace(study.retrieval, guard=guard_at(tau))) for tau in taus}
-
-
-def vote(
-    samples: Sequence[Sample], index: DemonstrationIndex, task: Task, retrieval: RetrievalSettings
-) -> list[Outcome]:
-    """Return what the k nearest rows vote, without any model; of equal counts the nearest row's label wins.
-
-    Source: Cover and Hart 1967, Nearest Neighbor Pattern Classification.
-    """
-    queries = [Query(dict(sample.inputs), sample.id, sample.group) for sample in samples]
-    index.embed_ahead([query.text() for query in queries])
-    return [_voted(sample, query, index, task, retrieval) for sample, query in zip(samples, queries, strict=True)]
-
-
-def _voted(
-    sample: Sample, query: Query, index: DemonstrationIndex, task: Task, retrieval: RetrievalSettings
-) -> Outcome:
-    selection = select("nearest", query, Pool(index, adapt=task.adapt), retrieval)
-    counts = Counter(hit.demonstration.output for hit in selection.hits)
-    best = counts.most_common(1)[0][0] if counts else None
-    seen = [hit.similarity for hit in selection.hits] + [one.similarity for one in selection.excluded]
-    return Outcome(
-        sample=sample.id,
-        strategy=VOTE,
-        reading="none",
-        seed=0,
-        targets=sample.targets,
-        final_answer=best,
-        correct=best in sample.targets,
-        score=float(best in sample.targets),
-        problem="" if counts else "no row of the index may vote",
-        group=sample.group,
-        demonstrations=tuple((hit.demonstration.id, hit.similarity) for hit in selection.hits),
-        excluded=tuple((one.demonstration.id, one.reason, one.similarity) for one in selection.excluded),
-        nearest_similarity=max((cosine for cosine in seen if cosine is not None), default=None),
-    )
+    return {tau: baseline_outcomes(VOTE, samples, index, study.task, study.retrieval.k, guard_at(tau)) for tau in taus}
 
 
 def examine(name: str, by_ceiling: Mapping[float, Sequence[Outcome]], tau: float) -> Xray:

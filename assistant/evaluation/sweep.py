@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.errors import SettingError
+from assistant.evaluation.baselines import baseline_outcomes, baselines_for
 from assistant.evaluation.intervals import Interval, bootstrap, group_codes, wilson
-from assistant.evaluation.leakage import vote
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.paired import holm, permutation_test
 from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of
@@ -125,29 +125,16 @@ def _baselines(
     study: Study, samples: Sequence[Sample], numbers: Sequence[int]
 ) -> dict[tuple[int, str], list[list[Outcome]]]:
     """Return what needs no model: the index's most frequent label, and the vote of the k nearest rows."""
-    if not samples or not study.task.labels:
-        return {}
+    known = baselines_for(study.task)
     index = study.open_index()
-    most = _majority(study, [index.demonstration(row).output for row in range(len(index))])
-    majority = [
-        Outcome(one.id, MAJORITY, "none", 0, one.targets, most, most in one.targets, float(most in one.targets),
-                group=one.group)
-        for one in samples
-    ]  # fmt: skip
-    found = {(k, MAJORITY): [majority] for k in numbers}
+    found: dict[tuple[int, str], list[list[Outcome]]] = {}
+    if MAJORITY in known and samples:
+        majority = baseline_outcomes(MAJORITY, samples, index, study.task, guard=study.retrieval.guard)
+        found |= {(k, MAJORITY): [majority] for k in numbers}
     for k in numbers:
-        if k:
-            found[k, VOTE] = [vote(samples, index, study.task, replace(study.retrieval, k=k))]
+        if VOTE in known and samples and k:
+            found[k, VOTE] = [baseline_outcomes(VOTE, samples, index, study.task, k, study.retrieval.guard)]
     return found
-
-
-def _majority(study: Study, outputs: Sequence[str]) -> str:
-    counts = dict.fromkeys(study.task.labels, 0)
-    for output in outputs:
-        label = study.task.label(output)
-        if label is not None:
-            counts[label] += 1
-    return max(counts, key=counts.__getitem__)
 
 
 def summarise(arm: Arm, found: Mapping[tuple[int, str], Sequence[Sequence[Outcome]]], seed: int = 0) -> Sweep:

@@ -17,7 +17,6 @@ from assistant.evaluation.leakage import (
     plain,
     similarity_bands,
     verdict,
-    vote,
     xray,
 )
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
@@ -28,7 +27,6 @@ from assistant.records import Demonstration, Query
 from assistant.retrieval.guard import LeakGuard
 from assistant.retrieval.index import DemonstrationIndex, build_index
 from assistant.settings import GuardSettings, RetrievalSettings
-from tests.toys import make_reviews
 
 TASK = load_task("sentiment")
 ARM = Arm("dynamic-few-shot", "generate")
@@ -163,21 +161,15 @@ def test_a_ceiling_of_one_is_no_guard_at_all():
     assert (guard_at(0.9).enabled, guard_at(0.9).cosine) == (True, 0.9)
 
 
-def test_the_vote_is_that_of_the_k_nearest_rows_found_by_brute_force(home):
-    index = make_reviews(home)
-    samples = [Sample(f"q{at}", {"text": text}, ("positive",)) for at, text in enumerate(("witty film", "too long"))]
-    voted = vote(samples, index, TASK, RetrievalSettings(k=3, guard=guard_at(1.0)))
-    for sample, one in zip(samples, voted, strict=True):
-        cosines = index.cosines(index.embed(sample.inputs["text"]), list(range(len(index))))
-        nearest = sorted(range(len(index)), key=lambda row: (-cosines[row], row))[:3]
-        outputs = [index.demonstration(row).output for row in nearest]
-        assert one.final_answer == max(dict.fromkeys(outputs), key=outputs.count)
-        assert one.nearest_similarity == pytest.approx(cosines.max())
-
-
 def test_a_strategy_that_does_not_search_cannot_leak(leaky):
     with pytest.raises(SettingError, match="no copy can leak"):
         xray(leaky, Arm("static-few-shot", "generate"))
+
+
+def test_a_task_without_right_and_wrong_has_no_accuracy_to_explain(home):
+    study = Study(Assistant(ScriptedModel()), load_task("summary"), [Sample("1", {"dialogue": "A: hi"}, ("hi",))])
+    with pytest.raises(SettingError, match="no right and wrong"):
+        xray(study, ARM)
 
 
 def test_an_xray_is_plain_data(leaky):
