@@ -477,7 +477,7 @@ def test_label_names_stand_in_prompt_demonstrations_and_scores(toy):
     assert "positive" not in got.calls[0].prompt
 
 
-@pytest.mark.parametrize("template", ["imdb-instruction", "imdb-few-shot", "imdb-baseline"])
+@pytest.mark.parametrize("template", ["imdb-instruction", "imdb-few-shot", "imdb-few-shot-train", "imdb-baseline"])
 @pytest.mark.parametrize("names", [("wug", "dax"), ("positive", "negative"), ("class_1", "class_0")])
 def test_a_published_template_takes_other_label_names(toy, template, names):
     got = answer(sentiment(template, label_names=names, reading="labels"))

@@ -159,6 +159,13 @@ _ROWS = (
         source=_YAN,
     ),
     Strategy(
+        "imdb-few-shot-train",
+        "Published: extremely few-shot, corrected",
+        "Template 2 of Yan with four reviews of the training part; the published four were test reviews.",
+        template="imdb-few-shot-train",
+        source=_YAN,
+    ),
+    Strategy(
         "imdb-baseline",
         "Published: baseline",
         "Template 3 of Yan: class names that are never explained.",

@@ -8,7 +8,7 @@ from assistant.settings import SELECTORS
 PLANNED = (
     *("zero-shot", "zero-shot-cot", "static-few-shot", "static-cot", "random-few-shot", "dynamic-few-shot"),
     *("random-labels", "shuffled-order"),
-    *("dynamic-cot", "self-consistency", "imdb-instruction", "imdb-few-shot", "imdb-baseline"),
+    *("dynamic-cot", "self-consistency", "imdb-instruction", "imdb-few-shot", "imdb-few-shot-train", "imdb-baseline"),
 )
 
 

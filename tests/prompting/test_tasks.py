@@ -142,7 +142,7 @@ def test_a_task_file_with_a_mistake_is_one_sentence(text, why, prompts):
 
 def test_the_published_templates_belong_to_the_sentiment_task_only():
     published = {name for name, strategy in STRATEGIES.items() if strategy.template}
-    assert published == {"imdb-instruction", "imdb-few-shot", "imdb-baseline"}
+    assert published == {"imdb-instruction", "imdb-few-shot", "imdb-few-shot-train", "imdb-baseline"}
     assert published <= {strategy.name for strategy in strategies_for(load_task("sentiment"))}
     assert not published & {strategy.name for strategy in strategies_for(load_task("chat"))}
 
