@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from assistant.columns import Column, Prepared, generate_columns, score_columns
-from assistant.errors import IndexMismatch, IndexNotFound, PromptError, SettingError, UnknownName
+from assistant.errors import IndexMismatch, IndexNotFound, PromptError, UnknownName
 from assistant.generation.chat_model import ChatModel, StopSignal
 from assistant.prompting.budget import fit_to_context
-from assistant.prompting.building import build_prompt
+from assistant.prompting.building import build_prompt, check_reading
 from assistant.prompting.strategies import Strategy, find_strategy
 from assistant.prompting.tasks import Task, load_task
 from assistant.records import Answer, Demonstration, Hit, Message, Prompt, Query, RenderedPrompt, Selection
@@ -72,7 +72,7 @@ class Assistant:
         """
         strategy = find_strategy(request.strategy)
         task = task_of(request)
-        _check_reading(request, task, strategy)
+        check_reading(request.reading, task, strategy)
         inputs = task.inputs(request.message)
         selection, index = self._selection(request, task, strategy, Query(inputs, request.sample_id, request.group))
 
@@ -265,18 +265,6 @@ def task_of(request: Request) -> Task:
     task, strategy = load_task(request.task), find_strategy(request.strategy)
     strategy.check_fits(task)
     return task.renamed(request.label_names) if request.label_names else task
-
-
-def _check_reading(request: Request, task: Task, strategy: Strategy) -> None:
-    if request.reading != "labels":
-        return
-    if not task.labels:
-        raise SettingError(f"The task '{task.name}' has no labels to score.", "Choose the reading 'generate'.")
-    if strategy.reasoning == "shown":
-        raise SettingError(
-            f"Scoring labels would skip the reasoning that '{strategy.name}' is about.",
-            "Choose the reading 'generate'.",
-        )
 
 
 def _pins(request: Request, task: Task, index: DemonstrationIndex | None) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ class Renderer(Protocol):
         """Return how many tokens the prompt has."""
         ...
 
+    def label_ids(self, rendered: RenderedPrompt, label: str) -> tuple[int, ...]:
+        """Return the ids with which the label continues the prompt."""
+        ...
+
 
 class ChatModel(Protocol):
     """A language model: prompts in, replies out, or the likelihood of given labels."""

@@ -47,6 +47,11 @@ class TranscriptRenderer:
         """Return the estimated number of tokens."""
         return len(self.render(prompt).token_ids)
 
+    def label_ids(self, rendered: RenderedPrompt, label: str) -> tuple[int, ...]:
+        """Return a place-holder per estimated token of the label."""
+        del rendered
+        return tuple(range(len(_PIECE.findall(label))))
+
 
 class LangChainChatModel:
     """Any LangChain chat model behind our verbs; it gives no likelihoods.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from assistant.errors import SettingError
 from assistant.prompting.parsing import ANSWER_MARKER
 from assistant.prompting.strategies import Strategy
 from assistant.prompting.tasks import EXTRACT, TRIGGER, Task, Wording
@@ -57,6 +58,23 @@ def extraction_prompt(prompt: Prompt, reasoning: str) -> Prompt:
         (Message(role="assistant", content=reasoning), HISTORY),
         (Message(role="user", content=EXTRACT), QUESTION),
     )
+
+
+def check_reading(reading: str, task: Task, strategy: Strategy) -> None:
+    """Refuse to score labels where there are none, or where it would skip what the strategy is about.
+
+    Raises:
+        SettingError: saying which reading to choose instead.
+    """
+    if reading != "labels":
+        return
+    if not task.labels:
+        raise SettingError(f"The task '{task.name}' has no labels to score.", "Choose the reading 'generate'.")
+    if strategy.reasoning == "shown":
+        raise SettingError(
+            f"Scoring labels would skip the reasoning that '{strategy.name}' is about.",
+            "Choose the reading 'generate'.",
+        )
 
 
 def demonstrated_reply(shown: Demonstration, strategy: Strategy) -> str:
