@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from assistant.evaluation.calibration import calibrated
 from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.prompting.tasks import Task
 
@@ -32,8 +33,6 @@ def arms_of(outcomes: Sequence[Outcome], calibrations: Sequence[str] = ("none",)
         if arm.reading == "labels":
             for calibration in calibrations:
                 if calibration != "none":
-                    from assistant.evaluation.calibration import calibrated
-
                     arms[Arm(arm.strategy, arm.reading, calibration)] = list(calibrated(of_arm, calibration))
     return arms
 

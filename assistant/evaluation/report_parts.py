@@ -1,0 +1,288 @@
+"""The sections of the HTML report. Whatever comes from outside passes through `esc`."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from assistant.evaluation import leaderboard_plots, report_samples
+from assistant.evaluation import report_words as words
+from assistant.evaluation.leaderboard_plots import cost_per_answer, main_measure
+from assistant.evaluation.outcomes import Outcome
+from assistant.evaluation.plots import Plot
+
+Record = Mapping[str, Any]
+MOST_FLIPS, MOST_ERRORS, MOST_DIVIDED = 10, 5, 10
+LONGEST_TEXT = 6_000
+"""Characters of a prompt or an answer that are shown; `run.json` holds them whole."""
+
+
+def esc(text: object) -> str:
+    """Return the text as HTML that shows it and does nothing else."""
+    return html.escape(str(text))
+
+
+def section(title: str, *parts: str, anchor: str = "") -> str:
+    """Return a section of the page, or nothing if it has no content."""
+    body = "".join(parts)
+    mark = f' id="{esc(anchor)}"' if anchor else ""
+    return f"<section{mark}><h2>{esc(title)}</h2>{body}</section>" if body else ""
+
+
+def paragraphs(sentences: Iterable[str], style: str = "") -> str:
+    """Return each sentence as a paragraph."""
+    kind = f' class="{style}"' if style else ""
+    return "".join(f"<p{kind}>{esc(sentence)}</p>" for sentence in sentences)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, plain: Sequence[bool] = ()) -> str:
+    """Return a table of text; the first cell of a row names it, and on a phone each row becomes a card."""
+    lines = []
+    for place, row in enumerate(rows):
+        cells = "".join(
+            f'<td data-head="{esc(head)}">{esc(cell)}</td>' for head, cell in zip(heads[1:], row[1:], strict=True)
+        )
+        kind = ' class="plain"' if place < len(plain) and plain[place] else ""
+        lines.append(f'<tr{kind}><th scope="row">{esc(row[0])}</th>{cells}</tr>')
+    if not lines:
+        return ""
+    head = "".join(f'<th scope="col">{esc(one)}</th>' for one in heads)
+    return (
+        f'<div class="scroll stack"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    )
+
+
+def fold(title: str, body: str, note: str = "", *, shown: bool = False) -> str:
+    """Return a part that is folded away until it is asked for."""
+    beside = f' <span class="soft">{esc(note)}</span>' if note else ""
+    state = " open" if shown else ""
+    return f'<details{state}><summary>{esc(title)}{beside}</summary><div class="inner">{body}</div></details>'
+
+
+def figures(plots: Iterable[Plot]) -> str:
+    """Return the plots beside each other."""
+    drawn = "".join(f"<figure>{plot.svg()}</figure>" for plot in plots)
+    return f'<div class="plots">{drawn}</div>' if drawn else ""
+
+
+def leaderboard(record: Record) -> str:
+    """Return the table of all rows, best first, and the plot of their intervals."""
+    rows, columns = words.ranked(record["results"]), words.columns(record)
+    cells = [[row["name"], f"{row['n']:,}", *(column.cell(row) for column in columns)] for row in rows]
+    heads = ["Strategy", "n", *(column.heading for column in columns)]
+    seeds = max((len(row.get("seeds") or [0]) for row in rows), default=1)
+    notes = ["Grey rows ask no language model. An unreadable reply counts as an error, never as some label."]
+    if seeds > 1:
+        notes.append(f"With several seeds (up to {seeds}) a sample counts once, with its mean over the seeds.")
+    signature = next((row["bleu_signature"] for row in rows if row.get("bleu_signature")), "")
+    notes += [f"BLEU: {signature}"] if signature else []
+    measure = main_measure(rows)
+    plots = [leaderboard_plots.forest(rows, baseline=record.get("baseline") or "", measure=measure)]
+    plots += [leaderboard_plots.pareto(rows, measure=measure)]
+    plain = [row["kind"] == "baseline" for row in rows]
+    return section(
+        "Leaderboard",
+        table(heads, cells, plain=plain),
+        paragraphs([" ".join(notes)], "soft"),
+        figures(plots if rows else ()),
+        anchor="leaderboard",
+    )
+
+
+def comparisons(record: Record) -> str:
+    """Return every comparison made, with what the number of samples can show."""
+    pairs = record.get("pairs") or ()
+    heads = ("Strategy", "Difference in points", "Better on", "Worse on", "p", "p after Holm", "Verdict")
+    cells = [
+        (
+            pair["b"],
+            f"{words.points(pair['difference'])} ({words.points(pair['interval'][0])} to "
+            f"{words.points(pair['interval'][1])})",
+            f"{pair['wins']:,}",
+            f"{pair['losses']:,}",
+            words.p_value(pair["p_value"]),
+            words.p_value(pair["p_holm"]),
+            pair["verdict"],
+        )
+        for pair in pairs
+    ]
+    tests = ", ".join(sorted({pair["test"] for pair in pairs}))
+    how = (
+        f"Each against {record.get('baseline')}, on the same samples. Test: {tests}; "
+        f"Holm over {len(pairs)} comparisons. "
+        "“Better” and “worse” only where the 95 % interval excludes 0 and p after Holm is below 0.05."
+    )
+    sentences = (record.get("power") or {}).get("sentences") or ()
+    return section(
+        "Is the difference real?",
+        paragraphs([how], "soft") if pairs else "",
+        table(heads, cells),
+        paragraphs(sentences),
+        anchor="comparisons",
+    )
+
+
+def per_strategy(record: Record) -> str:
+    """Return, folded by row: confusion, ROC and calibration plots and the figures of each label."""
+    folds = []
+    for place, row in enumerate(words.ranked(record["results"])):
+        plots = []
+        if row.get("confusion"):
+            plots.append(leaderboard_plots.confusion(row["confusion"], row["name"]))
+        if row.get("roc_curve"):
+            plots.append(leaderboard_plots.roc(row))
+        if row.get("calibration_curve"):
+            plots.append(leaderboard_plots.calibration(row))
+        heads = ("Label", "Precision", "Recall", "F1", "Answers")
+        labels = [
+            (one["label"], *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1")), f"{one['support']:,}")
+            for one in row.get("per_class") or ()
+        ]
+        if plots or labels:
+            folds.append(fold(row["name"], table(heads, labels) + figures(plots), shown=place == 0))
+    return section("Label by label", *folds, anchor="labels")
+
+
+def problems(record: Record) -> str:
+    """Return what could not be read, and what was kept out of the prompts, by reason."""
+    unread = table(("Strategy", "Reason", "Replies"), [(a, b, f"{n:,}") for a, b, n in words.failures(record)])
+    kept = table(("Strategy", "Reason", "Rows"), [(a, b, f"{n:,}") for a, b, n in words.kept_out(record)])
+    longer = [
+        (row["name"], f"{row['longer_than_a_label']:,} of {words.answers_of(row):,}")
+        for row in record["results"]
+        if row.get("longer_than_a_label")
+    ]
+    return "".join(
+        (
+            section(
+                "Replies that could not be read",
+                unread or paragraphs(["Every reply could be read."]),
+                table(("Strategy", "Read, but longer than a label"), longer),
+                anchor="unreadable",
+            ),
+            section(
+                "Leak guard",
+                kept or paragraphs(["No row had to be kept out of a prompt."]),
+                paragraphs(["Counted once per answer: the same row may be kept out of many prompts."], "soft")
+                if kept
+                else "",
+                anchor="leak-guard",
+            ),
+        )
+    )
+
+
+def samples(record: Record) -> str:
+    """Return flipped samples, the samples that divide the strategies, and the surest errors, folded."""
+    arms = report_samples.outcomes_by_arm(record)
+    flipped = []
+    for pair in record.get("pairs") or ():
+        shown = report_samples.flips(arms, pair, MOST_FLIPS)
+        body = "".join(_flip(one.before, one.after, pair) for one in shown)
+        note = f"{len(pair['flipped']):,} flipped: {pair['wins']:,} won, {pair['losses']:,} lost; {len(shown)} shown"
+        flipped += [fold(f"{pair['b']} against {pair['a']}", body, note)] if shown else []
+    strategies = [row["name"] for row in record["results"] if row["kind"] == "strategy"]
+    divided = [
+        (one.sample, one.target, f"{one.right} of {len(one.answers)}", _by_answer(one.answers))
+        for one in report_samples.dividing(arms, strategies, MOST_DIVIDED)
+    ]
+    errors = []
+    for row in words.ranked(record["results"]):
+        worst = report_samples.worst_errors(arms[row["name"]], MOST_ERRORS)
+        errors += [fold(row["name"], "".join(map(_error, worst)), f"{len(worst)} shown")] if worst else []
+    return "".join(
+        (
+            section("Flipped samples", *flipped, anchor="flipped"),
+            section(
+                "Where strategies disagree",
+                table(("Sample", "Meant", "Right", "Answers"), divided),
+                anchor="disagreement",
+            ),
+            section("Worst errors", *errors, anchor="errors"),
+        )
+    )
+
+
+def _by_answer(answers: Mapping[str, str | None]) -> str:
+    said: dict[str, list[str]] = {}
+    for name, answer in answers.items():
+        said.setdefault("unreadable" if answer is None else answer, []).append(name)
+    return "; ".join(f"{cut(answer, 60)}: {', '.join(names)}" for answer, names in said.items())
+
+
+def _flip(before: Outcome, after: Outcome, pair: Record) -> str:
+    both = f'<div class="beside">{_answered(before, pair["a"])}{_answered(after, pair["b"])}</div>'
+    return fold(f"{before.sample}: {' or '.join(before.targets)[:80]}", both, f"{_said(before)} → {_said(after)}")
+
+
+def _error(outcome: Outcome) -> str:
+    sure = report_samples.confidence(outcome)
+    note = f"answered {_said(outcome)}" + (f" with {sure:.0%} confidence" if sure else f", score {outcome.score:.2f}")
+    return fold(f"{outcome.sample}: {' or '.join(outcome.targets)[:80]}", _answered(outcome, ""), note)
+
+
+def _said(outcome: Outcome) -> str:
+    return "unreadable" if outcome.final_answer is None else cut(outcome.final_answer, 60)
+
+
+def _answered(outcome: Outcome, name: str) -> str:
+    verdict = ""
+    if outcome.correct is not None:
+        verdict = '<span class="right">right</span>' if outcome.correct else '<span class="wrong">wrong</span>'
+    parts = [f"<h3>{esc(name)} {verdict}</h3>" if name else ""]
+    for title, text in (("Prompt", outcome.prompt), ("Answer", outcome.answer), ("Problem", outcome.problem)):
+        if text:
+            parts.append(f'<span class="soft">{title}</span><pre>{esc(cut(text, LONGEST_TEXT))}</pre>')
+    return f"<div>{''.join(parts)}</div>"
+
+
+def cut(text: str, longest: int) -> str:
+    """Return the text, cut with a mark where it is too long to be shown."""
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest:,} more characters)"
+
+
+def time(record: Record) -> str:
+    """Return everything that a clock wrote, in one place; nothing if the record has no timings."""
+    rows = [row for row in words.ranked(record["results"]) if "seconds" in row]
+    if not rows:
+        return ""
+    measure = main_measure(rows)
+    heads = ("Strategy", "Median per answer", "95th percentile", "Per 1,000 answers", "Total")
+    cells = [
+        (
+            row["name"],
+            words.seconds(row["seconds_median"]),
+            words.seconds(row["seconds_p95"]),
+            words.seconds(1000 * cost_per_answer(row, "seconds")),
+            words.seconds(row["seconds"]),
+        )
+        for row in rows
+    ]
+    created = f"Written {record['created']}." if record.get("created") else ""
+    return section(
+        "Time",
+        table(heads, cells, plain=[row["kind"] == "baseline" for row in rows]),
+        paragraphs([f"{created} Times depend on the machine and on what else ran on it.".strip()], "soft"),
+        figures([leaderboard_plots.pareto(rows, cost="seconds", measure=measure)]),
+        anchor="time",
+    )
+
+
+def origins(record: Record) -> str:
+    """Return notes, data, model, index, versions and settings: what it takes to do it again."""
+    folds = [
+        fold(title, table(("Name", "Value"), words.flattened(record[key])))
+        for key, title in (
+            ("data", "Data"),
+            ("model", "Model"),
+            ("index", "Index"),
+            ("versions", "Versions"),
+            ("settings", "Settings"),
+        )
+        if record.get(key)
+    ]
+    digest = f'<p class="soft">Settings hash <code>{esc(record.get("settings_hash", ""))}</code></p>'
+    return section("Notes", paragraphs(record.get("notes") or ()), anchor="notes") + section(
+        "To do it again", digest, *folds, anchor="origins"
+    )
