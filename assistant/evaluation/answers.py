@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from assistant.answering import Assistant
+from assistant.answering import Assistant, Request
+from assistant.errors import RunProblem
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
+from assistant.evaluation.reference_scores import REFERENCED, ReferenceScores, label_lengths
+from assistant.evaluation.text_metrics import score_sample
 from assistant.generation.chat_model import StopSignal
 from assistant.prompting.tasks import Task
+from assistant.records import Answer
 from assistant.settings import RetrievalSettings, SamplingSettings
+
+STOPPED = "stopped before the end"
+_BETWEEN_REPLIES = "\n\n"
 
 
 def answer_samples(
@@ -25,6 +35,142 @@ def answer_samples(
     label_names: Sequence[str] = (),
     wording: str = "default",
     stop: StopSignal | None = None,
+    references: ReferenceScores | None = None,
 ) -> list[Outcome]:
-    """Return one outcome per sample, in their order; fewer if `stop` was set meanwhile."""
-    raise NotImplementedError
+    """Return one outcome per sample, in their order; fewer if `stop` was set meanwhile.
+
+    `label_names` are other names for the task's labels, in their order; outcomes speak of the task's own.
+    `references` remembers what calibrations need, from one block to the next.
+
+    Raises:
+        ShotwiseError: for whatever cannot be asked.
+        RunProblem: if an answer is read and a problem at once, which no honest parser does.
+    """
+    if not samples:
+        return []
+    stop = stop or threading.Event()
+    requests = requests_for(
+        task, arm, samples, index=index, retrieval=retrieval, sampling=replace(sampling, seed=seed),
+        label_names=label_names, wording=wording,
+    )  # fmt: skip
+    answers = assistant.answer_all(requests, stop)
+    own = dict(zip(label_names, task.labels, strict=True)) if label_names else {label: label for label in task.labels}
+    outcomes = [
+        outcome_of(sample, arm, answer, task, own)
+        for sample, answer in zip(samples, answers, strict=True)
+        if answer.problem != STOPPED
+    ]
+    if arm.reading != "labels" or len(outcomes) < len(samples):
+        return outcomes
+    return _with_what_calibrations_need(
+        outcomes, requests, own, calibrations, assistant, references or ReferenceScores(assistant), stop
+    )
+
+
+def _with_what_calibrations_need(
+    outcomes: Sequence[Outcome],
+    requests: Sequence[Request],
+    own: Mapping[str, str],
+    calibrations: Sequence[str],
+    assistant: Assistant,
+    references: ReferenceScores,
+    stop: StopSignal,
+) -> list[Outcome]:
+    """Return the outcomes with the lengths of their labels, and scores of content-free prompts where needed."""
+    needed = [name for name in calibrations if name in REFERENCED]
+    first = assistant.prepare(requests[0])
+    lengths = {own.get(name, name): length for name, length in label_lengths(assistant, first).items()}
+    found: list[Outcome] = []
+    for outcome, request in zip(outcomes, requests, strict=True):
+        scores = references.of(request, assistant.prepare(request), needed, stop) if needed else {}
+        if len(scores) < len(needed):
+            return found
+        named = {
+            name: [{own.get(label, label): score for label, score in one.items()} for one in many]
+            for name, many in scores.items()
+        }
+        found.append(replace(outcome, label_lengths=lengths, reference_scores=named))
+    return found
+
+
+def requests_for(
+    task: Task,
+    arm: Arm,
+    samples: Sequence[Sample],
+    *,
+    index: str | None,
+    retrieval: RetrievalSettings,
+    sampling: SamplingSettings,
+    label_names: Sequence[str] = (),
+    wording: str = "default",
+) -> list[Request]:
+    """Return what is asked about each sample; its id and group travel along, for the leak guard."""
+    return [
+        Request(
+            message=message_of(task, sample),
+            strategy=arm.strategy,
+            task=task.name,
+            index=index,
+            wording=wording,
+            retrieval=retrieval,
+            sampling=sampling,
+            reading=arm.reading,
+            sample_id=sample.id,
+            group=sample.group,
+            label_names=tuple(label_names),
+        )
+        for sample in samples
+    ]
+
+
+def message_of(task: Task, sample: Sample) -> str:
+    """Return the sample's inputs as a message that the task takes apart again, whatever they contain."""
+    if len(task.fields) == 1:
+        return sample.inputs[task.fields[0]]
+    return json.dumps({name: sample.inputs[name] for name in task.fields}, ensure_ascii=False)
+
+
+def outcome_of(sample: Sample, arm: Arm, answer: Answer, task: Task, own: Mapping[str, str]) -> Outcome:
+    """Return what an answer is worth; `own` maps label names in the prompt to the task's labels.
+
+    Raises:
+        RunProblem: if the reply was read and could not be read at once, or neither.
+    """
+    if (answer.final_answer is None) != bool(answer.problem):
+        raise RunProblem(
+            f"The reply to sample '{sample.id}' was read as {answer.final_answer!r}, with the problem "
+            f"'{answer.problem}'.",
+            f"The parser of the task '{task.name}' contradicts itself; nothing it reads can be counted.",
+        )
+    final = answer.final_answer if answer.final_answer is None else own.get(answer.final_answer, answer.final_answer)
+    correct, score = score_sample(task, final, sample.targets)
+    scores = answer.label_scores
+    seen = [hit.similarity for hit in answer.demonstrations] + [one.similarity for one in answer.excluded]
+    return Outcome(
+        sample=sample.id,
+        strategy=arm.strategy,
+        reading=arm.reading,
+        seed=answer.seed,
+        targets=sample.targets,
+        final_answer=final,
+        correct=correct,
+        score=score,
+        answer=_raw(answer),
+        problem=answer.problem,
+        prompt=answer.calls[-1].prompt,
+        group=sample.group,
+        label_scores=None if scores is None else {own.get(name, name): score for name, score in scores.items()},
+        demonstrations=tuple((hit.demonstration.id, hit.similarity) for hit in answer.demonstrations),
+        excluded=tuple((one.demonstration.id, one.reason, one.similarity) for one in answer.excluded),
+        nearest_similarity=max((cosine for cosine in seen if cosine is not None), default=None),
+        prompt_tokens=answer.prompt_tokens,
+        new_tokens=answer.new_tokens,
+        calls=len(answer.calls),
+        seconds=answer.seconds,
+    )
+
+
+def _raw(answer: Answer) -> str:
+    """Return the reply as it came; of several samples, all of them."""
+    replies = [call.reply for call in answer.calls] if answer.votes is not None else [answer.calls[-1].reply]
+    return _BETWEEN_REPLIES.join(replies)

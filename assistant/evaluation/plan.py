@@ -68,12 +68,27 @@ class Plan:
         return self.seeds
 
     def blocks(self) -> Iterator[Block]:
-        """Yield all blocks in their order: samples outside, arms and seeds inside, so that all keep pace."""
+        """Yield all blocks in their order: samples outside, arms and seeds inside, so that all keep pace.
+
+        Baselines cost next to nothing and are fitted once: they answer all samples first.
+        """
+        for arm in self.arms:
+            if arm.is_baseline:
+                yield Block(arm, self.seeds[0], 0, len(self.samples))
         for start in range(0, len(self.samples), self.block_size):
             end = min(start + self.block_size, len(self.samples))
-            for arm in self.arms:
+            for arm in self.asked:
                 for seed in self.seeds_of(arm):
                     yield Block(arm, seed, start, end)
+
+    def check(self, arm: Arm) -> Block:
+        """Return the few samples that an arm is asked about at the beginning and again at the end."""
+        return Block(arm, self.seeds_of(arm)[-1], 0, min(self.check_size, len(self.samples)))
+
+    @property
+    def asked(self) -> tuple[Arm, ...]:
+        """Return the arms that ask the language model."""
+        return tuple(arm for arm in self.arms if not arm.is_baseline)
 
     @property
     def ids_sha256(self) -> str:
@@ -107,10 +122,10 @@ class Plan:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Plan:
         """Return the plan that `to_json` wrote."""
-        values = {name: value for name, value in record.items() if name not in ("format", "hash")}
+        values: dict[str, Any] = {name: value for name, value in record.items() if name not in ("format", "hash")}
         retrieval = dict(values.pop("retrieval"))
         retrieval["guard"] = GuardSettings(**retrieval["guard"])
-        lists = ("seeds", "label_names", "calibrations", "notes")
+        values |= {name: tuple(values[name]) for name in ("seeds", "label_names", "calibrations", "notes")}
         return cls(
             samples=tuple(
                 Sample(one["id"], one["inputs"], tuple(one["targets"]), one["group"]) for one in values.pop("samples")
@@ -118,9 +133,13 @@ class Plan:
             arms=tuple(Arm(**one) for one in values.pop("arms")),
             retrieval=RetrievalSettings(**retrieval),
             sampling=SamplingSettings(**values.pop("sampling")),
-            **{name: tuple(values.pop(name)) for name in lists},
             **values,
         )
+
+
+def check_key(block: Block, when: str) -> str:
+    """Return what names a check (`first` or `again`) in a journal."""
+    return f"check/{when}/{block.key}"
 
 
 def is_random(arm: Arm, retrieval: RetrievalSettings, sampling: SamplingSettings) -> bool:
