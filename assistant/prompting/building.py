@@ -87,8 +87,7 @@ def demonstrated_reply(shown: Demonstration, strategy: Strategy) -> str:
 def template_of(task: Task, strategy: Strategy) -> StaticTemplate:
     """Return the strategy's static template; if the task's labels were renamed, so are the template's."""
     template = load_template(strategy.template)
-    renamed = bool(template.labels) and tuple(template.labels) != task.labels
-    return template.named(task.labels) if renamed else template
+    return template.named(task.labels) if template.labels and task.named_anew else template
 
 
 def label_names(task: Task, strategy: Strategy) -> dict[str, str]:

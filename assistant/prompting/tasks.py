@@ -55,6 +55,8 @@ class Task:
     long_field: str = ""
     """The field that may run over several lines of a message."""
     examples: tuple[str, ...] = ()
+    named_anew: bool = False
+    """Whether the labels were given names, be they the same again: a template's own names then give way."""
 
     def wording(self, name: str = "default") -> Wording:
         """Return the wording of that name; `default` is the first.
@@ -118,6 +120,7 @@ class Task:
             label_values={value: new[name] for value, name in self.label_values.items()},
             wordings=silent or (_bare(self.wordings[0]),),
             demonstrations=tuple(replace(one, output=new[one.output]) for one in self.demonstrations),
+            named_anew=True,
         )
 
     def label(self, value: str) -> str | None:

@@ -94,3 +94,11 @@ def test_label_replies_are_what_an_ideal_reply_would_be():
     }
     assert label_names(TASK, find_strategy("imdb-few-shot")) == {"class_0": "negative", "class_1": "positive"}
     assert load_template("imdb-few-shot").task == "sentiment"
+
+
+@pytest.mark.parametrize("names", [("negative", "positive"), ("class_1", "class_0"), ("neg", "pos")])
+def test_a_template_takes_given_label_names_even_if_they_are_those_of_the_task(names):
+    task, strategy = TASK.renamed(names), find_strategy("imdb-baseline")
+    assert label_replies(task, strategy) == dict(zip(names, names, strict=True))
+    question = built("imdb-baseline", task=task).messages[-1]["content"]
+    assert f"'{names[0]}' and '{names[1]}'" in question
