@@ -153,6 +153,23 @@ def load_dataset(
     )
 
 
+def load_rows(name: str, ids: Sequence[str], part: str, data_dir: str | Path | None = None) -> tuple[Sample, ...]:
+    """Return the rows with these ids of one part's file, in the order of the ids, before any cut.
+
+    Raises:
+        DataError: if the file or one of the rows is missing.
+    """
+    data = find_data_set(name)
+    rows = {row.id: row for row in _Reader(data, load_task(data.task), data_dir).read(part)}
+    missing = [identity for identity in ids if identity not in rows]
+    if missing:
+        raise DataError(
+            f"The data set '{name}' has no row '{missing[0]}' ({len(missing)} of {len(ids)} are missing).",
+            f"The ids are those of the published files. Found at: {data.where}",
+        )
+    return tuple(as_sample(rows[identity]) for identity in ids)
+
+
 class _Reader:
     def __init__(self, data: DataSet, task: Task, data_dir: str | Path | None) -> None:
         self._data, self._task, self._folder = data, task, data_dir

@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 from assistant.errors import DataError, SettingError, UnknownName
 from assistant.evaluation.outcomes import Outcome
 
+_COUNTED = {
+    "matrix": ("confusion matrix", "confusion matrices"),
+    "number": ("number of right answers", "numbers of right answers"),
+}
 METRICS = ("accuracy", "macro_f1", "f1_negative", "f1_positive")
 
 
@@ -49,6 +53,8 @@ class Claim:
     def checked(self) -> tuple[Check, ...]:
         """Return for every n of the claim whether the printed figures can exist."""
         sizes = (*self.n, *(() if self.n_found is None else (self.n_found,)))
+        if set(self.printed) == {"accuracy"}:
+            return tuple(Check(n, len(feasible_counts(n, self.printed["accuracy"])), "number") for n in sizes)
         return tuple(
             Check(n, len(feasible(n, self.printed, positives=positives)))
             for n, positives in zip(sizes, (*self.positives, *(None for _ in sizes)), strict=False)
@@ -89,12 +95,15 @@ class Check(NamedTuple):
 
     n: int
     ways: int
+    counted: str = "matrix"
+    """What is counted: confusion matrices, or, where accuracy alone is printed, numbers of right answers."""
 
     def sentence(self) -> str:
         """Return it in words."""
         if self.ways == 0:
             return f"impossible with {self.n:,} samples."
-        return f"possible with {self.n:,} samples ({self.ways:,} confusion matri{'x' if self.ways == 1 else 'ces'})."
+        one, many = _COUNTED[self.counted]
+        return f"possible with {self.n:,} samples ({self.ways:,} {one if self.ways == 1 else many})."
 
 
 def claims() -> dict[str, Claim]:
