@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.errors import SettingError
 from assistant.evaluation.intervals import Interval, bootstrap
 from assistant.evaluation.namings import Names, Naming
 from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.evaluation.paired import Comparison, compare_arms, paired_bootstrap
+from assistant.evaluation.plots import percent
+from assistant.evaluation.report_words import points
 from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of
-from assistant.prompting.strategies import find_strategy
 
 Numbers = NDArray[np.int64]
 """Of labels, one per sample; -1: the reply could not be read."""
@@ -64,19 +64,11 @@ class Consultation:
     reading: str
     diagnoses: tuple[Diagnosis, ...]
     comparisons: tuple[Comparison, ...]
-    """Every other naming against the task's own names in the same wording, paired by sample, Holm over all."""
+    """Every other naming against the names as asked, in the same wording, paired by sample, Holm over all."""
 
 
 def consult(study: Study, arm: Arm, tried: Sequence[Naming]) -> dict[str, list[Outcome]]:
-    """Return the outcomes under every naming by its title, answered for the same samples.
-
-    Raises:
-        SettingError: if the strategy writes its own label names.
-    """
-    if find_strategy(arm.strategy).template:
-        raise SettingError(
-            f"The strategy '{arm.strategy}' writes its own label names.", "Choose another, such as static-few-shot."
-        )
+    """Return the outcomes under every naming by its title, answered for the same samples."""
     variants = [
         Variant(
             name=f"{arm.name}, {naming.title}",
@@ -130,7 +122,7 @@ def _compared(
 
 
 def _reference(tried: Sequence[Naming]) -> Naming:
-    """Return the task's names in the wording that the other names have."""
+    """Return the names as asked in the wording that the other names have."""
     return next((naming for naming in tried if naming.kind == "unexplained"), tried[0])
 
 
@@ -218,20 +210,20 @@ def _best_on(said: Sequence[Numbers], gold: Numbers, half: Numbers) -> int:
 
 
 def verdict(found: Consultation) -> str:
-    """Return in words what the error under the task's own names consists of."""
+    """Return in words what the error under the names as they are asked consists of."""
     own = next(one for one in found.diagnoses if one.naming.kind == "own")
     parts = (
-        f"{found.strategy}: with the task's names {own.error.share:.1%} of the answers are wrong (n = {own.n}): "
-        f"{own.understanding.share:.1%} did not understand the text, {own.mapping.share:.1%} said the wrong name "
-        f"consistently, {own.unreadable.share:.1%} could not be read."
+        f"{found.strategy}: with the names as asked {percent(own.error.share)} of the answers are wrong (n = {own.n}): "
+        f"{percent(own.understanding.share)} did not understand the text, {percent(own.mapping.share)} said the wrong "
+        f"name consistently, {percent(own.unreadable.share)} could not be read."
     )
     low, high = own.renaming.interval
-    other = f"{100 * own.renaming.share:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+    other = f"{points(own.renaming.share)} points ({points(low)} to {points(high)})"
     if own.mapping.interval.low > 0:
         return f"{parts} A re-mapping of the names helps measurably."
     if low > 0:
         return f"{parts} No re-mapping helps, but other names do: {other}."
-    return f"{parts} Neither a re-mapping nor other names ({other}) help measurably."
+    return f"{parts} Neither a re-mapping nor other names, {other}, help measurably."
 
 
 def plain(found: Consultation) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from assistant.evaluation.baselines import baseline_outcomes
 from assistant.evaluation.intervals import Interval, bootstrap, wilson
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.paired import mcnemar_exact, paired_bootstrap
+from assistant.evaluation.plots import percent
+from assistant.evaluation.report_words import p_value as p_words
+from assistant.evaluation.report_words import points
 from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of
 from assistant.evaluation.text_metrics import RIGHT_OR_WRONG
 from assistant.prompting.strategies import find_strategy
@@ -221,12 +224,12 @@ def verdict(found: Xray) -> str:
     share = found.share
     if share is None:
         return f"{found.arm}: not enough was answered to say what is owed to near-copies."
+    low, high = share.interval
     numbers = (
-        f"{found.arm}: {share.unguarded:.1%} without a guard, {share.adjusted:.1%} with it "
-        f"(ceiling {share.tau:g}): {100 * share.owed:+.1f} points "
-        f"[{100 * share.interval.low:+.1f}, {100 * share.interval.high:+.1f}]"
+        f"{found.arm}: {percent(share.unguarded)} without a guard, {percent(share.adjusted)} with it (ceiling "
+        f"{share.tau:g}), so {points(share.owed)} points ({points(low)} to {points(high)}; {p_words(share.p_value)})"
     )
-    if share.interval.low > 0 and share.p_value < 0.05:
+    if low > 0 and share.p_value < 0.05:
         return f"{numbers} are owed to near-copies."
     return f"{numbers}; no share owed to near-copies can be measured with n = {found.ceilings[0].n}."
 

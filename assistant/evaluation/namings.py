@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from assistant.errors import SettingError
+from assistant.prompting.building import label_names
+from assistant.prompting.strategies import Strategy
 from assistant.prompting.tasks import Task
 
-OWN, UNEXPLAINED = "the task's names", "the task's names, unexplained"
+OWN, UNEXPLAINED = "as asked", "as asked, unexplained"
 _MOST_PERMUTED = 4
 """Labels of which all permutations are tried; of more only the cyclic shifts."""
 
@@ -23,11 +25,11 @@ class Naming:
     title: str
     names: Names
     kind: str
-    """`own`, `unexplained`, `permuted`, `arbitrary`, `data set` or `alternative`."""
+    """`own`, `unexplained`, `alternative`, `task`, `permuted`, `arbitrary` or `data set`."""
 
 
-def namings(task: Task, alternatives: Sequence[Names] = ()) -> tuple[Naming, ...]:
-    """Return the namings that are tried: the task's own first, then other, permuted and arbitrary names.
+def namings(task: Task, strategy: Strategy, alternatives: Sequence[Names] = ()) -> tuple[Naming, ...]:
+    """Return the namings that are tried: those of the prompt as it is first, then other, permuted and arbitrary names.
 
     Wordings that explain the task's names cannot be used with others. So that names are compared
     and not wordings, the task's names are then tried a second time, unexplained as the others are.
@@ -38,28 +40,29 @@ def namings(task: Task, alternatives: Sequence[Names] = ()) -> tuple[Naming, ...
     """
     if not task.labels:
         raise SettingError(f"The task '{task.name}' has no labels to rename.", "Choose a task with labels.")
-    labels = task.labels
-    own = [Naming(OWN, labels, "own")]
-    if task.renamed(labels).wordings != task.wordings:
-        own.append(Naming(UNEXPLAINED, labels, "unexplained"))
+    as_asked = tuple(label_names(task, strategy))
+    own = [Naming(OWN, as_asked, "own")]
+    if not strategy.template and task.renamed(task.labels).wordings != task.wordings:
+        own.append(Naming(UNEXPLAINED, as_asked, "unexplained"))
     found = []
     for names in alternatives:
         task.renamed(names)
         found.append(Naming(", ".join(names), tuple(names), "alternative"))
-    orders = permutations(labels) if len(labels) <= _MOST_PERMUTED else _shifts(labels)
+    found.append(Naming(", ".join(task.labels), task.labels, "task"))
+    orders = permutations(as_asked) if len(as_asked) <= _MOST_PERMUTED else _shifts(as_asked)
     found += [Naming(f"permuted: {', '.join(names)}", tuple(names), "permuted") for names in orders]
-    found.append(_named("class_0 …", [f"class_{number}" for number in range(len(labels))]))
-    found.append(_named("A, B …", [chr(ord("A") + number) for number in range(len(labels))]))
+    found.append(_arbitrary([f"class_{number}" for number in range(len(as_asked))]))
+    found.append(_arbitrary([chr(ord("A") + number) for number in range(len(as_asked))]))
     found += [Naming(", ".join(names), names, "data set") for names in _written(task)]
     first: dict[Names, Naming] = {}
     for naming in found:
-        if naming.names != labels:
+        if naming.names != as_asked:
             first.setdefault(tuple(name.casefold() for name in naming.names), naming)
     return (*own, *first.values())
 
 
-def _named(title: str, names: Sequence[str]) -> Naming:
-    return Naming(title, tuple(names), "arbitrary")
+def _arbitrary(names: Sequence[str]) -> Naming:
+    return Naming(", ".join(names), tuple(names), "arbitrary")
 
 
 def _shifts(labels: Names) -> list[Names]:

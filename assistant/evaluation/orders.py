@@ -23,6 +23,9 @@ from assistant.evaluation.answers import message_of
 from assistant.evaluation.intervals import Interval, bootstrap, bootstrap_of
 from assistant.evaluation.outcomes import Arm, Sample
 from assistant.evaluation.paired import Comparison, compare_arms
+from assistant.evaluation.plots import percent
+from assistant.evaluation.report_words import p_value as p_words
+from assistant.evaluation.report_words import points
 from assistant.evaluation.studies import Records, Study, in_blocks
 from assistant.prompting.building import label_replies
 from assistant.prompting.strategies import find_strategy
@@ -252,18 +255,22 @@ def verdict(found: Lottery) -> str:
     """Return in words how lucky the shown order is, and whether orders differ at all."""
     low, high = found.percentile_interval
     luck = (
-        f"{found.strategy}: the shown order ({found.shown_accuracy:.1%}) is at percentile {found.percentile:.0f} "
-        f"[{low:.0f}, {high:.0f}] of its {len(found.rows)} orders ({found.lowest:.1%} to {found.highest:.1%}, "
-        f"mean {found.mean:.1%})."
+        f"{found.strategy}: the shown order ({percent(found.shown_accuracy)}) is at percentile "
+        f"{found.percentile:.0f} ({low:.0f} to {high:.0f}) of its {len(found.rows)} orders, which reach "
+        f"{percent(found.lowest)} to {percent(found.highest)}, {percent(found.mean)} in the mean."
     )
-    sway = f" {found.swayed:.0%} of the answers depend on the order"
     differ = (
         "and the orders differ measurably in accuracy"
         if found.order_p_value < 0.05
         else f"but no order is measurably better than another with n = {found.n}"
     )
-    ensemble = f" The mean over all orders has {found.ensemble_accuracy:.1%}: {found.comparison.verdict}."
-    return f"{luck}{sway}, {differ} (Cochran's Q, p = {found.order_p_value:.3f}).{ensemble}"
+    sway = f"{percent(found.swayed, 0)} of the answers depend on the order, {differ}"
+    gap = found.comparison
+    ensemble = (
+        f"The mean over all orders has {percent(found.ensemble_accuracy)}, {points(gap.difference)} points "
+        f"({points(gap.interval.low)} to {points(gap.interval.high)}) against the shown order: {gap.verdict}."
+    )
+    return f"{luck} {sway} (Cochran's Q, {p_words(found.order_p_value)}). {ensemble}"
 
 
 def plain(found: Lottery) -> dict[str, Any]:

@@ -6,8 +6,6 @@ paired by sample, at every k.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -226,17 +224,15 @@ def _words(selector: str, difference: float, interval: Interval, p_holm: float, 
     return f"{selector} is not distinguishable from random with n = {n}"
 
 
-def table(found: Sweep) -> str:
-    """Return all points as CSV, one line per k and selector."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for point in found.points:
-        low, high = point.interval
-        spread = (point.lowest_seed, point.highest_seed)
-        cells = (point.accuracy, low, high, *spread, point.prompt_tokens, point.seconds)
-        writer.writerow((point.k, point.selector, point.n, point.seeds, *(f"{cell:.6g}" for cell in cells)))
-    return text.getvalue()
+def table(found: Sweep) -> list[tuple[Any, ...]]:
+    """Return one row per k and selector, in the order of `COLUMNS`."""
+    return [
+        (
+            *(point.k, point.selector, point.n, point.seeds, point.accuracy, *point.interval),
+            *(point.lowest_seed, point.highest_seed, point.prompt_tokens, point.seconds),
+        )
+        for point in found.points
+    ]
 
 
 def lines(found: Sweep) -> dict[str, list[tuple[int, float, float, float]]]:

@@ -175,4 +175,5 @@ def test_a_task_without_right_and_wrong_has_no_accuracy_to_explain(home):
 def test_an_xray_is_plain_data(leaky):
     record = json.loads(json.dumps(plain(examine(ARM.name, xray(leaky, ARM)[ARM.name], 0.95))))
     assert record["share"]["owed"] == COPIED / N
-    assert record["verdict"].startswith("dynamic-few-shot (generate): 37.5% without a guard, 0.0% with it")
+    told = "dynamic-few-shot (generate): 37.5 % without a guard, 0.0 % with it (ceiling 0.95), so +37.5 points"
+    assert record["verdict"].startswith(told)

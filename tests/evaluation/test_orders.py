@@ -134,7 +134,7 @@ def test_an_order_that_does_not_matter_is_at_the_middle():
     found = lottery("s", 2, TASK.labels, [record(f"s{at}", [RIGHT, RIGHT]) for at in range(5)])
     assert (found.percentile, found.swayed, found.order_p_value) == (50, 0, 1)
     assert found.percentile_interval == (50, 50)
-    assert "0% of the answers depend on the order, but no order is measurably better" in verdict(found)
+    assert "0 % of the answers depend on the order, but no order is measurably better" in verdict(found)
 
 
 def test_the_ensemble_takes_the_mean_log_likelihood_over_all_orders():
@@ -173,6 +173,6 @@ def test_a_planted_order_effect_is_found_and_its_luck_told():
     assert found.percentile == 75
     assert found.swayed == pytest.approx(0.75)
     said = verdict(found)
-    assert "dynamic-few-shot: the shown order (100.0%) is at percentile 75 [75, 75] of its 2 orders" in said
+    assert "dynamic-few-shot: the shown order (100.0 %) is at percentile 75 (75 to 75) of its 2 orders" in said
     assert "differ measurably" in said
     assert json.loads(json.dumps(plain(found)))["verdict"] == said

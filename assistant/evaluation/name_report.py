@@ -1,0 +1,120 @@
+"""The label-name doctor from question to report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assistant.evaluation.label_names import Diagnosis, consult, diagnose, plain, verdict
+from assistant.evaluation.leaderboard_plots import forest
+from assistant.evaluation.namings import Names, namings
+from assistant.evaluation.outcomes import Arm
+from assistant.evaluation.plots import Plot, percent
+from assistant.evaluation.report_words import points
+from assistant.evaluation.studies import Study
+from assistant.evaluation.study_reports import (
+    StudyReport,
+    Table,
+    check_answered,
+    comma_separated,
+    comparison_table,
+    points_between,
+    stopped_note,
+    study_facts,
+    with_interval,
+)
+from assistant.prompting.strategies import find_strategy
+
+_PARTS = ("accuracy", "understanding", "mapping", "unreadable", "renaming")
+_COLUMNS = ("names", "kind", "n", *(f"{part}{end}" for part in _PARTS for end in ("", "_low", "_high")))
+_MOST_AGREED = 3
+
+
+def name_report(
+    study: Study,
+    arm: Arm,
+    alternatives: Sequence[Names] = (),
+    *,
+    facts: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> StudyReport:
+    """Return what the label-name doctor says about a strategy.
+
+    Raises:
+        SettingError: if the labels cannot be renamed; DataError: if the study was stopped too early.
+    """
+    tried = namings(study.task, find_strategy(arm.strategy), alternatives)
+    outcomes = consult(study, arm, tried)
+    n = check_answered(len(outcomes[tried[0].title]))
+    found = diagnose(arm, study.task.labels, tried, outcomes, study.sampling.seed)
+    unexplained = any(naming.kind == "unexplained" for naming in tried)
+    wording = (
+        "Names other than the task's are asked in a wording that explains none, because the explaining ones give "
+        "the old names away; 'unexplained' is the task's names in that wording."
+    )
+    return StudyReport(
+        study="label-names",
+        title=f"Label-name doctor: {arm.name}, task {study.task.name}, n = {n}",
+        verdicts=[verdict(found), _agreed(found.diagnoses)],
+        tables=[
+            _split(found.diagnoses),
+            comparison_table("Every naming against the names as asked, in the same wording", found.comparisons),
+        ],
+        plots=[_plot(found.diagnoses)],
+        notes=[*([wording] if unexplained else []), *stopped_note(study, n), *notes],
+        findings=plain(found),
+        csv=comma_separated(_COLUMNS, [_figures(one) for one in found.diagnoses]),
+        facts=study_facts(study, n, facts or {}),
+    )
+
+
+def _split(diagnoses: Sequence[Diagnosis]) -> Table:
+    heads = (
+        *("Names", "Kind", "Accuracy (95 % interval)", "Text not understood", "Wrong name said"),
+        *("Unreadable", "Other names would change"),
+    )
+    rows = [
+        (
+            *(_title(one), one.naming.kind),
+            *(with_interval(part.share, part.interval) for part in (one.accuracy, one.understanding, one.mapping)),
+            percent(one.unreadable.share),
+            f"{points(one.renaming.share)} points ({points_between(one.renaming.interval)})",
+        )
+        for one in diagnoses
+    ]
+    note = (
+        "What a re-mapping of the said names repairs is 'wrong name said' (below 0: it does harm), the rest of the "
+        "error is 'text not understood'. Re-mapping and best names are chosen on one half of the samples and judged "
+        "on the other."
+    )
+    return Table("Names by accuracy, and what the error consists of", heads, rows, note)
+
+
+def _title(one: Diagnosis) -> str:
+    names = ", ".join(one.naming.names)
+    return f"{names} ({one.naming.title})" if one.naming.kind in ("own", "unexplained") else names
+
+
+def _agreed(diagnoses: Sequence[Diagnosis]) -> str:
+    """Return which names the model agrees with, best first."""
+    best = [f"{_title(one)} {percent(one.accuracy.share)}" for one in diagnoses[:_MOST_AGREED]]
+    return f"The model agrees most with these names: {'; '.join(best)}."
+
+
+def _plot(diagnoses: Sequence[Diagnosis]) -> Plot:
+    rows = [
+        {
+            "name": _title(one),
+            "accuracy": one.accuracy.share,
+            "accuracy_interval": list(one.accuracy.interval),
+            "kind": "strategy",
+        }
+        for one in diagnoses
+    ]
+    return forest(rows)
+
+
+def _figures(one: Diagnosis) -> tuple[Any, ...]:
+    parts = [getattr(one, part) for part in _PARTS]
+    numbers = [number for part in parts for number in (part.share, *part.interval)]
+    return (", ".join(one.naming.names), one.naming.kind, one.n, *numbers)
