@@ -14,7 +14,9 @@ from typer.main import get_command
 from assistant.commands.ask import ask, compare, prompt
 from assistant.commands.chat import chat
 from assistant.commands.demo_model import demo_app
+from assistant.commands.evaluate import evaluate
 from assistant.commands.index import index_app
+from assistant.commands.recipe import recipe_app
 from assistant.commands.serve import serve
 from assistant.commands.tables import strategy_app, task_app
 from assistant.commands.terminal import say, show
@@ -30,9 +32,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (ask, chat, compare, prompt, serve):
+for command in (ask, chat, compare, evaluate, prompt, serve):
     app.command()(command)
-for name, group in (("index", index_app), ("strategy", strategy_app), ("task", task_app), ("demo-model", demo_app)):
+for name, group in (
+    ("index", index_app),
+    ("strategy", strategy_app),
+    ("task", task_app),
+    ("recipe", recipe_app),
+    ("demo-model", demo_app),
+):
     app.add_typer(group, name=name)
 
 

@@ -132,8 +132,6 @@ class EvaluationSettings:
     """Samples answered by every arm."""
     seeds: int = 5
     """Seeds of whatever is drawn by chance; everything else is answered once."""
-    first_seed: int = 0
-    """The seeds are this one and those that follow it; it also draws the samples."""
     block_size: int = 64
     """Samples that one arm answers together; a block is finished or was never begun."""
     check_size: int = 3
@@ -143,7 +141,6 @@ class EvaluationSettings:
         """Check the ranges."""
         _require(self.limit >= 1, f"At least 1 sample must be answered, not {self.limit}.", "Raise --limit.")
         _require(1 <= self.seeds <= 100, f"There must be 1 to 100 seeds, not {self.seeds}.")
-        _require(0 <= self.first_seed < 2**31, f"The seed must be 0 or a positive number, not {self.first_seed}.")
         _require(self.block_size >= 1, f"A block has at least 1 sample, not {self.block_size}.")
         _require(self.check_size >= 0, f"The number of samples checked cannot be {self.check_size}.")
 
