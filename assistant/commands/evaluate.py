@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 STOPPED = 130
 
 
-def _listed(text: str | None) -> tuple[str, ...]:
+def listed(text: str | None) -> tuple[str, ...]:
+    """Return the parts of a text that commas separate."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
@@ -109,17 +110,17 @@ class AskingOptions:
         """
         from assistant.evaluation.planning import Wanted
 
-        if self.strategies is not None and not _listed(self.strategies):
+        if self.strategies is not None and not listed(self.strategies):
             raise SettingError("No strategy was named.", "See: shotwise strategy list")
         return Wanted(
             source=source,
             task=data.task,
-            strategies=_listed(self.strategies),
+            strategies=listed(self.strategies),
             index=self.index,
             reading=self.reading,
             baseline=self.baseline,
-            label_names=_listed(self.label_names),
-            calibrations=_listed(self.calibration),
+            label_names=listed(self.label_names),
+            calibrations=listed(self.calibration),
             wording=self.wording,
             name=name,
             data_dir=data.data,
@@ -205,12 +206,12 @@ def evaluate(
 
     output.check()
     check_model(model.settings())
-    with _build_bars() as bars:
+    with build_bars() as bars:
         plan = plan_evaluation(asking.wanted(source, name, data), bars)
     assistant = load_assistant(model.settings())
     plan = with_model(plan, assistant.model)
     folder = paths.runs() / plan.name
-    with _stop_signal() as stop, Board() as board:
+    with stop_signal() as stop, Board() as board:
         record = carry_out(plan, assistant, folder, stop=stop, report=board.tell)
     output.write(record, folder)
     show_json(record) if as_json else show(_told(record, folder))
@@ -244,7 +245,7 @@ def _how_to_go_on(plan: Plan) -> str:
 
 
 @contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
+def stop_signal() -> Iterator[threading.Event]:
     """Yield what is set by Ctrl-C or a request to end; a second Ctrl-C breaks off at once."""
     stop = threading.Event()
 
@@ -284,12 +285,10 @@ class _Bars:
 
 
 @contextmanager
-def _build_bars() -> Iterator[_Bars]:
+def build_bars() -> Iterator[_Bars]:
+    """Yield what shows a bar for every index that is built."""
     bars = _Bars()
     try:
         yield bars
     finally:
         bars.close()
-
-
-__all__: Sequence[str] = ("evaluate",)
