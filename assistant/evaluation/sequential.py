@@ -101,20 +101,20 @@ class Exit(NamedTuple):
 
     arm: str
     rival: str
-    """The arm that beat it."""
+    """The arm that beat it most clearly."""
     samples: int
     """How many samples both had answered."""
     wins: int
     """Samples on which the rival scored higher."""
     losses: int
     p_value: float
-    """Anytime-valid, and corrected for all rivals."""
+    """Anytime-valid, of all rivals together."""
 
     def sentence(self) -> str:
         """Return it in words."""
         return (
             f"{self.arm} was dropped after {self.samples:,} samples: {self.rival} did better on {self.wins:,} "
-            f"and worse on {self.losses:,} of them (p = {self.p_value:.4f}, valid at any time)."
+            f"and worse on {self.losses:,} of them (p = {self.p_value:.2g} against all rivals, valid at any time)."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -125,9 +125,10 @@ class Exit(NamedTuple):
 class Race:
     """Arms that answer the same samples block by block, from which only clear losers are dropped.
 
-    Every arm is tested against each of its rivals, at alpha over the number of rivals (Bonferroni).
-    So the chance that the truly best arm is ever dropped is at most alpha, with any number of arms and
-    blocks and wherever the race is stopped.
+    An arm is dropped once the mean of the evidence against it, over all its rivals, reaches 1/alpha; that
+    mean is an e-process against "this is the best arm" (and never asks for more than Bonferroni over the
+    rivals would). So the chance that the truly best arm is ever dropped is at most alpha, with any number
+    of arms and blocks and wherever the race is stopped.
 
     Samples must arrive in an order that has nothing to do with their difficulty (shuffled). With groups,
     the mean difference of a group counts as one bet; a group must not be split over blocks.
@@ -227,12 +228,11 @@ class Race:
     def _leaving(self, racing: Sequence[str]) -> list[Exit]:
         rivals = len(self.arms) - 1
         leaving = []
-        for one in racing:
-            evidence, rival = max(
-                ((self._bets[one, rival].log_evidence, rival) for rival in racing if rival != one),
-                default=(-math.inf, ""),
-            )
-            if evidence >= math.log(rivals / self.alpha) if rivals else False:
-                wins, losses = self._counts[one, rival]
-                leaving.append(Exit(one, rival, self.samples, wins, losses, rivals * math.exp(-evidence)))
+        for one in racing if rivals else ():
+            evidence = {rival: self._bets[one, rival].log_evidence for rival in self.arms if rival != one}
+            mean = float(np.logaddexp.reduce(list(evidence.values()))) - math.log(rivals)
+            if mean >= -math.log(self.alpha):
+                best = max((rival for rival in evidence if rival in racing), key=evidence.__getitem__)
+                wins, losses = self._counts[one, best]
+                leaving.append(Exit(one, best, self.samples, wins, losses, math.exp(-mean)))
         return leaving

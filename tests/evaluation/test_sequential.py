@@ -127,6 +127,18 @@ def test_more_rivals_ask_for_more_evidence():
         assert bool(run.add(scores)) is leaves
 
 
+def test_several_rivals_weigh_together_and_never_less_than_bonferroni():
+    run = Race(["bad", "a", "b", "c"])
+    block = {name: {f"s{row}": float(name != "bad") for row in range(7)} for name in run.arms}
+    (left,) = run.add(block)
+    assert left.p_value == pytest.approx(math.exp(-log_evidence(7, 0)))  # three rivals, all as strong
+    lone = Race(["bad", "a", "b", "c"])
+    block["b"] = block["c"] = block["bad"]
+    assert lone.add(block) == ()
+    worth = math.exp(log_evidence(7, 0)) / 3 + 2 / 3
+    assert worth < 20
+
+
 def test_a_group_counts_as_one_bet():
     run = Race(["good", "bad"])
     samples = [f"s{row}" for row in range(40)]
