@@ -97,9 +97,10 @@ class Plot:
 
 
 def shortened(name: str, longest: int = LONGEST_NAME) -> str:
-    """Return the name on one line, cut where it is too long to be drawn."""
+    """Return the name on one line, cut in the middle where it is too long: names often differ at their ends."""
     name = " ".join(name.split())
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+    tail = longest // 3
+    return name if len(name) <= longest else f"{name[: longest - tail - 1]}…{name[-tail:]}"
 
 
 def _own_ids(svg: str) -> str:

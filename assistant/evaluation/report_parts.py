@@ -1,69 +1,20 @@
-"""The sections of the HTML report. Whatever comes from outside passes through `esc`."""
+"""The sections of the HTML report, made of `report_elements`."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from assistant.evaluation import leaderboard_plots, report_samples
 from assistant.evaluation import report_words as words
 from assistant.evaluation.leaderboard_plots import cost_per_answer, main_measure
 from assistant.evaluation.outcomes import Outcome
-from assistant.evaluation.plots import Plot
+from assistant.evaluation.report_elements import cut, esc, figures, fold, paragraphs, section, table
 
 Record = Mapping[str, Any]
 MOST_FLIPS, MOST_ERRORS, MOST_DIVIDED = 10, 5, 10
 LONGEST_TEXT = 6_000
 """Characters of a prompt or an answer that are shown; `run.json` holds them whole."""
-
-
-def esc(text: object) -> str:
-    """Return the text as HTML that shows it and does nothing else."""
-    return html.escape(str(text))
-
-
-def section(title: str, *parts: str, anchor: str = "") -> str:
-    """Return a section of the page, or nothing if it has no content."""
-    body = "".join(parts)
-    mark = f' id="{esc(anchor)}"' if anchor else ""
-    return f"<section{mark}><h2>{esc(title)}</h2>{body}</section>" if body else ""
-
-
-def paragraphs(sentences: Iterable[str], style: str = "") -> str:
-    """Return each sentence as a paragraph."""
-    kind = f' class="{style}"' if style else ""
-    return "".join(f"<p{kind}>{esc(sentence)}</p>" for sentence in sentences)
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, plain: Sequence[bool] = ()) -> str:
-    """Return a table of text; the first cell of a row names it, and on a phone each row becomes a card."""
-    lines = []
-    for place, row in enumerate(rows):
-        cells = "".join(
-            f'<td data-head="{esc(head)}">{esc(cell)}</td>' for head, cell in zip(heads[1:], row[1:], strict=True)
-        )
-        kind = ' class="plain"' if place < len(plain) and plain[place] else ""
-        lines.append(f'<tr{kind}><th scope="row">{esc(row[0])}</th>{cells}</tr>')
-    if not lines:
-        return ""
-    head = "".join(f'<th scope="col">{esc(one)}</th>' for one in heads)
-    return (
-        f'<div class="scroll stack"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-    )
-
-
-def fold(title: str, body: str, note: str = "", *, shown: bool = False) -> str:
-    """Return a part that is folded away until it is asked for."""
-    beside = f' <span class="soft">{esc(note)}</span>' if note else ""
-    state = " open" if shown else ""
-    return f'<details{state}><summary>{esc(title)}{beside}</summary><div class="inner">{body}</div></details>'
-
-
-def figures(plots: Iterable[Plot]) -> str:
-    """Return the plots beside each other."""
-    drawn = "".join(f"<figure>{plot.svg()}</figure>" for plot in plots)
-    return f'<div class="plots">{drawn}</div>' if drawn else ""
 
 
 def leaderboard(record: Record) -> str:
@@ -101,8 +52,8 @@ def comparisons(record: Record) -> str:
             f"{words.points(pair['interval'][1])})",
             f"{pair['wins']:,}",
             f"{pair['losses']:,}",
-            words.p_value(pair["p_value"]),
-            words.p_value(pair["p_holm"]),
+            words.p_value(pair["p_value"]).removeprefix("p").removeprefix(" = "),
+            words.p_value(pair["p_holm"]).removeprefix("p").removeprefix(" = "),
             pair["verdict"],
         )
         for pair in pairs
@@ -182,7 +133,9 @@ def samples(record: Record) -> str:
         body = "".join(_flip(one.before, one.after, pair) for one in shown)
         note = f"{len(pair['flipped']):,} flipped: {pair['wins']:,} won, {pair['losses']:,} lost; {len(shown)} shown"
         flipped += [fold(f"{pair['b']} against {pair['a']}", body, note)] if shown else []
-    strategies = [row["name"] for row in record["results"] if row["kind"] == "strategy"]
+    strategies = [
+        row["name"] for row in record["results"] if row["kind"] == "strategy" and row["calibration"] == "none"
+    ]
     divided = [
         (one.sample, one.target, f"{one.right} of {len(one.answers)}", _by_answer(one.answers))
         for one in report_samples.dividing(arms, strategies, MOST_DIVIDED)
@@ -213,33 +166,40 @@ def _by_answer(answers: Mapping[str, str | None]) -> str:
 
 def _flip(before: Outcome, after: Outcome, pair: Record) -> str:
     both = f'<div class="beside">{_answered(before, pair["a"])}{_answered(after, pair["b"])}</div>'
-    return fold(f"{before.sample}: {' or '.join(before.targets)[:80]}", both, f"{_said(before)} → {_said(after)}")
+    return fold(before.sample, both, f"meant {_meant(before)}; answered {_said(before)} → {_said(after)}")
 
 
 def _error(outcome: Outcome) -> str:
     sure = report_samples.confidence(outcome)
-    note = f"answered {_said(outcome)}" + (f" with {sure:.0%} confidence" if sure else f", score {outcome.score:.2f}")
-    return fold(f"{outcome.sample}: {' or '.join(outcome.targets)[:80]}", _answered(outcome, ""), note)
+    how = f"with {100 * sure:.0f} % confidence" if sure else f"score {outcome.score:.2f}"
+    return fold(outcome.sample, _answered(outcome, ""), f"meant {_meant(outcome)}; answered {_said(outcome)}, {how}")
+
+
+def _meant(outcome: Outcome) -> str:
+    return cut(" or ".join(outcome.targets), 80)
 
 
 def _said(outcome: Outcome) -> str:
-    return "unreadable" if outcome.final_answer is None else cut(outcome.final_answer, 60)
+    return "unreadable" if outcome.final_answer is None else cut(outcome.final_answer, 80)
 
 
 def _answered(outcome: Outcome, name: str) -> str:
     verdict = ""
     if outcome.correct is not None:
         verdict = '<span class="right">right</span>' if outcome.correct else '<span class="wrong">wrong</span>'
+    scores = ", ".join(f"{label} {score:.3f}" for label, score in (outcome.label_scores or {}).items())
+    texts = (
+        ("Prompt", outcome.prompt),
+        ("Answer", outcome.answer),
+        ("Final answer", outcome.final_answer or ""),
+        ("Label scores", scores),
+        ("Problem", outcome.problem),
+    )
     parts = [f"<h3>{esc(name)} {verdict}</h3>" if name else ""]
-    for title, text in (("Prompt", outcome.prompt), ("Answer", outcome.answer), ("Problem", outcome.problem)):
-        if text:
+    for title, text in texts:
+        if text and not (title == "Final answer" and text == outcome.answer):
             parts.append(f'<span class="soft">{title}</span><pre>{esc(cut(text, LONGEST_TEXT))}</pre>')
     return f"<div>{''.join(parts)}</div>"
-
-
-def cut(text: str, longest: int) -> str:
-    """Return the text, cut with a mark where it is too long to be shown."""
-    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest:,} more characters)"
 
 
 def time(record: Record) -> str:

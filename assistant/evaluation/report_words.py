@@ -185,7 +185,8 @@ def warnings(record: Record) -> list[str]:
     for row in record["results"]:
         share = row["parse_failures"] / answers_of(row)
         if share > MANY_UNREADABLE:
-            found.append(f"{row['name']}: {share:.0%} of the replies could not be read; each counts as an error.")
+            unread = f"{percent(share, 0)} of the replies could not be read; each counts as an error."
+            found.append(f"{row['name']}: {unread}")
     return found
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from assistant.evaluation import report_elements as elements
 from assistant.evaluation import report_parts as parts
 from assistant.evaluation import report_words as words
 from assistant.evaluation.leaderboard_plots import main_measure
@@ -56,9 +57,9 @@ def html_report(record: Record, *, title: str = "", lead: Sequence[str] = (), ex
     style = files("assistant.evaluation").joinpath("report.css").read_text(encoding="utf-8")
     body = "".join(
         (
-            f"<header><h1>{parts.esc(name)}</h1>{_facts(record)}</header>",
-            parts.paragraphs(words.warnings(record), "warning"),
-            f'<div class="lead">{parts.paragraphs(lead or words.headline(record))}</div>',
+            f"<header><h1>{elements.esc(name)}</h1>{_facts(record)}</header>",
+            elements.paragraphs(words.warnings(record), "warning"),
+            f'<div class="lead">{elements.paragraphs(lead or words.headline(record))}</div>',
             *(_html_part(one) for one in extra),
             parts.leaderboard(record),
             parts.comparisons(record),
@@ -73,13 +74,15 @@ def html_report(record: Record, *, title: str = "", lead: Sequence[str] = (), ex
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{parts.esc(name)} · Shotwise</title><style>{style}</style></head>"
+        f"<title>{elements.esc(name)} · Shotwise</title><style>{style}</style></head>"
         f"<body><main>{body}</main></body></html>\n"
     )
 
 
 def _facts(record: Record) -> str:
-    shown = "".join(f"<span>{parts.esc(name)} <b>{parts.esc(value)}</b></span>" for name, value in _named_facts(record))
+    shown = "".join(
+        f"<span>{elements.esc(name)} <b>{elements.esc(value)}</b></span>" for name, value in _named_facts(record)
+    )
     return f'<p class="facts">{shown}</p>'
 
 
@@ -99,8 +102,11 @@ def _named_facts(record: Record) -> list[tuple[str, str]]:
 
 
 def _html_part(part: Part) -> str:
-    return parts.section(
-        part.title, parts.paragraphs(part.sentences), parts.table(part.heads, part.rows), parts.figures(part.plots)
+    return elements.section(
+        part.title,
+        elements.paragraphs(part.sentences),
+        elements.table(part.heads, part.rows),
+        elements.figures(part.plots),
     )
 
 
@@ -129,7 +135,7 @@ def markdown_report(record: Record, *, title: str = "", lead: Sequence[str] = ()
         or "No row had to be kept out of a prompt.",
         "## Notes",
         "\n".join(f"- {_md(note)}" for note in record.get("notes") or ()),
-        f"Settings hash `{record.get('settings_hash', '')}`.",
+        f"Settings hash: {_md(record.get('settings_hash', ''))}",
     ]
     if timed:
         times = [(row["name"], *map(words.seconds, (row["seconds_median"], row["seconds_p95"]))) for row in timed]
@@ -191,7 +197,7 @@ def markdown_table(records: Sequence[Record], titles: Sequence[str] = ()) -> str
     heads = ["Strategy"]
     for record, heading in zip(records, headings, strict=True):
         sizes = {row["n"] for row in record["results"]}
-        heads.append(f"{heading}: {words.measure_name(record).lower()}, n = {max(sizes, default=0):,}")
+        heads.append(f"{_md(heading)}: {words.measure_name(record).lower()}, n = {max(sizes, default=0):,}")
     lines = [heads, ["---"] * len(heads)]
     lines += [[_md(name), *(_table_cell(record, name) for record in records)] for name in names]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,9 +2,16 @@
 
 import math
 import random
+from dataclasses import replace
 
+from assistant.evaluation.leaderboard import pairs_of, summarise
 from assistant.evaluation.outcomes import Outcome
+from assistant.evaluation.power import power_record
 from assistant.evaluation.text_metrics import score_sample
+from assistant.prompting.tasks import load_task
+
+SENTIMENT = load_task("sentiment")
+BASELINE = "fixed (labels)"
 
 
 def outcome(task, sample, target, final_answer, *, strategy="fixed", reading="generate", seed=0, **rest):
@@ -53,3 +60,50 @@ def label_outcomes(task, *, strategy="fixed", reading="labels", skill=1.0, n=60,
             )
         )
     return made
+
+
+def run_record(made, task=SENTIMENT, calibrations=("none",), **rest):
+    """Return a run's record as the runner writes it."""
+    rows = summarise(made, task, calibrations=calibrations, draws=200)
+    return {
+        "format": 1,
+        "name": "first-run",
+        "created": "2026-01-02 03:04",
+        "finished": True,
+        "task": {"name": task.name, "labels": list(task.labels), "metric": task.metric},
+        "settings": {"retrieval": {"k": 4, "guard": {"enabled": True, "cosine": 0.95}}, "seeds": [0]},
+        "settings_hash": "ab12cd",
+        "versions": {"shotwise": "0.1.0", "python": "3.11"},
+        "data": {"source": "reviews.csv", "n": 60, "split": "test", "groups": 0, "ids_sha256": "beef", "note": ""},
+        "model": {"name": "demo", "adapter": None},
+        "index": None,
+        "baseline": BASELINE,
+        "tried": len(rows),
+        "results": rows,
+        "pairs": pairs_of(made, task, BASELINE, calibrations=calibrations, draws=200),
+        "power": power_record(60, len(rows), 0.8, 0.2),
+        "notes": ["The set is old and public."],
+        "samples": [one.to_json() for one in made],
+    } | rest
+
+
+def some_outcomes(task=SENTIMENT):
+    """Return outcomes of three strategies and a baseline; one reply could not be read."""
+    generated = [
+        replace(one, label_scores=None, answer=f"I think it is {one.final_answer}.", new_tokens=6)
+        for one in label_outcomes(task, strategy="cot", reading="generate", skill=1.0)
+    ]
+    generated[3] = replace(
+        generated[3],
+        final_answer=None,
+        correct=False,
+        score=0.0,
+        problem="the reply names no label (a, b)",
+        answer="Hm.",
+    )
+    return [
+        *label_outcomes(task, strategy="fixed", skill=0.8),
+        *label_outcomes(task, strategy="nearest", skill=3.0),
+        *generated,
+        *label_outcomes(task, strategy="knn-vote", reading="none", skill=1.0),
+    ]
