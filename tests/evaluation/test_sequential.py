@@ -123,7 +123,7 @@ def test_an_exit_says_who_beat_it():
 def test_more_rivals_ask_for_more_evidence():
     for rivals, leaves in ((1, True), (30, False)):
         run = Race(["good", "bad", *(f"same {number}" for number in range(rivals - 1))])
-        scores = {name: {f"s{row}": float(name != "bad") for row in range(8)} for name in run.arms}
+        scores = {name: {f"s{row}": float(name == "good") for row in range(8)} for name in run.arms}
         assert bool(run.add(scores)) is leaves
 
 
