@@ -82,13 +82,19 @@ class Assistant:
             demonstrations = [hit.demonstration for hit in shown]
             return build_prompt(task, strategy, inputs, demonstrations, history, request.wording)
 
-        renderer = self.model.renderer
-        fitted = fit_to_context(build, selection.hits, request.history, renderer.count, self._room(request, strategy))
+        rendered: RenderedPrompt
+
+        def count(prompt: Prompt) -> int:
+            nonlocal rendered  # the last prompt that is counted is the one that fits
+            rendered = self.model.renderer.render(prompt)
+            return len(rendered.token_ids)
+
+        fitted = fit_to_context(build, selection.hits, request.history, count, self._room(request, strategy))
         return Prepared(
             task=task,
             strategy=strategy,
             prompt=fitted.prompt,
-            rendered=renderer.render(fitted.prompt),
+            rendered=rendered,
             selection=Selection(fitted.hits, selection.excluded),
             dropped=fitted.dropped,
             index=None if index is None else index.name,

@@ -6,6 +6,7 @@ Whatever a user or a data set wrote cannot open a turn, and that is checked on t
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -30,11 +31,14 @@ class PromptRenderer:
         self.layout = ChatLayout(tokenizer, encoder_decoder=encoder_decoder)
         self.template_hash = hashlib.sha256(self.layout.template.encode("utf-8")).hexdigest()
         specials = _special_tokens(tokenizer)
-        self._special_ids = frozenset(specials.values()) - {tokenizer.unk_token_id}
+        self._special_texts = {at: text for text, at in specials.items() if at != tokenizer.unk_token_id}
+        self._special_ids = frozenset(self._special_texts)
         self._markers = tuple({*specials, *self.layout.markers})
         self._prefix, self._suffix = self._added_around()
         self.stop_ids = self._stops(eos_ids)
+        self._eos_ids = tuple(eos_ids)
         self._expected = lru_cache(maxsize=256)(self._count_markers)
+        self._known_tail = lru_cache(maxsize=512)(self._encode)
 
     def render(self, prompt: Prompt) -> RenderedPrompt:
         """Return the text, ids and spans of a prompt that ends at the assistant header.
@@ -56,6 +60,12 @@ class PromptRenderer:
         shape = tuple((turn.role, tuple(bool(piece.text) for piece in turn.pieces)) for turn in turns)
         refuse_escapes(self._counts(ids), self._expected(shape))
         return RenderedPrompt(text, ids, spans, prompt.messages)
+
+    def under(self, template: str) -> PromptRenderer:
+        """Return a renderer for the same tokenizer under another chat template."""
+        tokenizer = copy.copy(self.tokenizer)
+        tokenizer.chat_template = template
+        return PromptRenderer(tokenizer, encoder_decoder=self.layout.is_encoder_decoder, eos_ids=self._eos_ids)
 
     def count(self, prompt: Prompt) -> int:
         """Return how many tokens the rendered prompt has."""
@@ -87,12 +97,20 @@ class PromptRenderer:
 
     def _continuation(self, rendered: RenderedPrompt, reply: str) -> tuple[int, ...]:
         """Return the ids of the reply: those of the whole text, unless they would change the prompt's."""
-        known = len(rendered.token_ids)
         if not self._suffix:
-            whole = self._encode(rendered.text + self.layout.reply_gap + reply)
-            if whole[:known] == rendered.token_ids:
+            tail = self._tail(rendered)
+            known = len(self._known_tail(tail))
+            whole = self._known_tail(tail + self.layout.reply_gap + reply)
+            if whole[:known] == rendered.token_ids[-known:]:
                 return whole[known:]
         return self._encode(self.layout.reply_gap + reply)
+
+    def _tail(self, rendered: RenderedPrompt) -> str:
+        """Return the text from its last special token on; nothing is merged across one, so the rest has no say."""
+        last = next((at for at in reversed(rendered.token_ids) if at in self._special_ids), None)
+        return (
+            rendered.text if last is None else rendered.text[max(rendered.text.rfind(self._special_texts[last]), 0) :]
+        )
 
     def _whole(self, messages: Sequence[Message]) -> str:
         """Return the rendered messages with exactly one BOS, and EOS where an encoder wants it."""

@@ -272,6 +272,28 @@ def test_label_ids_continue_the_prompt(renderers, layout):
     assert not set(ids) & set(renderer.stop_ids)
 
 
+@pytest.mark.parametrize("layout", ALL)
+def test_label_ids_are_those_of_the_whole_text_unless_they_would_change_the_prompt(renderers, layout):
+    renderer = renderers[layout]
+    rendered = renderer.render(FRIENDLY)
+    gap, known = renderer.layout.reply_gap, len(rendered.token_ids)
+    for label in (
+        "positive",
+        "a positive review",
+        " indented",
+        "\nbelow",
+        "'s",
+        "ation",
+        "ünïcode 🙂",
+        "</s>",
+        "1,000",
+    ):
+        encoded = renderer.tokenizer.encode(rendered.text + gap + label, add_special_tokens=False)
+        kept = tuple(encoded[:known]) == rendered.token_ids and layout != "t5"
+        wanted = encoded[known:] if kept else renderer.tokenizer.encode(gap + label, add_special_tokens=False)
+        assert renderer.label_ids(rendered, label) == tuple(wanted), label
+
+
 def test_the_template_hash_tells_templates_apart(renderers):
     assert renderers["zephyr"].template_hash == renderers["zephyr-sp"].template_hash
     assert len({renderers[layout].template_hash for layout in LAYOUTS}) == len(LAYOUTS) - 1
