@@ -18,6 +18,7 @@ from assistant.commands.evaluate import evaluate
 from assistant.commands.index import index_app
 from assistant.commands.recipe import recipe_app
 from assistant.commands.serve import serve
+from assistant.commands.study import study_app
 from assistant.commands.tables import strategy_app, task_app
 from assistant.commands.terminal import say, show
 from assistant.environment import prepare_environment
@@ -39,6 +40,7 @@ for name, group in (
     ("strategy", strategy_app),
     ("task", task_app),
     ("recipe", recipe_app),
+    ("study", study_app),
     ("demo-model", demo_app),
 ):
     app.add_typer(group, name=name)

@@ -130,7 +130,8 @@ def xray(study: Study, arm: Arm, ceilings: Sequence[float] = CEILINGS) -> dict[s
         )
     taus = sorted({*ceilings, 1.0, study.retrieval.guard.cosine}, reverse=True)
     variants = [
-        Variant(f"{arm.name}, ceiling {tau:g}", arm, replace(study.retrieval, guard=guard_at(tau))) for tau in taus
+        Variant(f"{arm.name}, ceiling {tau:g}", arm, replace(study.retrieval, guard=guard_at(tau)), study.sampling.seed)
+        for tau in taus
     ]
     answered = ask_variants(study, variants)
     found = {arm.name: {tau: answered[one.name] for tau, one in zip(taus, variants, strict=True)}}

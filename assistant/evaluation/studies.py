@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from assistant import paths
 from assistant.answering import Assistant
 from assistant.errors import DataError, IndexNotFound
 from assistant.evaluation.answers import answer_samples
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
+from assistant.evaluation.plan import Plan
+from assistant.evaluation.progress import DONE, RUNNING, STOPPED, Progress, Report
+from assistant.evaluation.record import versions
 from assistant.generation.chat_model import StopSignal
-from assistant.prompting.tasks import Task
+from assistant.prompting.tasks import Task, load_task
 from assistant.retrieval.opened import DemonstrationIndex
 from assistant.settings import RetrievalSettings, SamplingSettings
 
@@ -32,17 +38,7 @@ Step = Callable[[Sequence[Sample]], Records]
 """From a block of samples to one record of plain data per sample; fewer if it was stopped meanwhile."""
 
 
-@dataclass(frozen=True)
-class StudyProgress:
-    """How far a study is: samples × variants done and in all, seconds so far and (once known) left."""
-
-    done: int
-    total: int
-    seconds: float = 0.0
-    seconds_left: float | None = None
-
-
-def _silent(progress: StudyProgress) -> None:
+def _silent(progress: Progress) -> None:
     del progress
 
 
@@ -71,9 +67,10 @@ class Memory:
         """Keep the records of a block."""
         self._blocks[key] = records
         if self.path is not None:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"block": key, "records": records}, ensure_ascii=False) + "\n")
-                stream.flush()
+            line = json.dumps({"block": key, "records": records}, ensure_ascii=False) + "\n"
+            with self.path.open("ab", buffering=0) as stream:
+                stream.write(line.encode("utf-8", "surrogatepass"))
+                os.fsync(stream.fileno())
 
     def _read(self, path: Path) -> None:
         whole = 0
@@ -106,7 +103,7 @@ class Study:
     wording: str = "default"
     memory: Memory = field(default_factory=Memory)
     stop: StopSignal = field(default_factory=threading.Event)
-    report: Callable[[StudyProgress], None] = _silent
+    report: Report = _silent
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing."""
@@ -123,6 +120,40 @@ class Study:
         if not name:
             raise IndexNotFound(f"The task '{self.task.name}' has no built-in index.", "Name one with --index.")
         return DemonstrationIndex.open(name)
+
+
+def memory_of(study: str, plan: Plan, *, fresh: bool = False) -> Memory:
+    """Return the memory of a study: the same study of the same plan finds what it did before."""
+    return Memory(paths.runs() / ".studies" / f"{study}-{plan.hash[:16]}.jsonl", fresh=fresh)
+
+
+def study_of(plan: Plan, assistant: Assistant, memory: Memory, stop: StopSignal, report: Report) -> Study:
+    """Return the study of what was planned for an evaluation: its samples, its index, its settings."""
+    return Study(
+        assistant=assistant,
+        task=load_task(plan.task),
+        samples=plan.samples,
+        index=plan.index,
+        retrieval=plan.retrieval,
+        sampling=plan.sampling,
+        wording=plan.wording,
+        memory=memory,
+        stop=stop,
+        report=report,
+    )
+
+
+def facts_of(plan: Plan) -> dict[str, Any]:
+    """Return what the findings of a study hold for, as an evaluation's record says it."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": plan.settings(),
+        "settings_hash": plan.hash,
+        "versions": versions(),
+        "data": {**plan.data, "n": len(plan.samples), "ids_sha256": plan.ids_sha256},
+        "model": dict(plan.model),
+        "index": dict(plan.index_facts) or None,
+    }
 
 
 @dataclass(frozen=True)
@@ -174,9 +205,11 @@ def in_blocks(study: Study, steps: Mapping[str, Step], *, size: int = BLOCK) -> 
     for block in blocks:
         done = _one_block(study, steps, block, clock)
         if done is None:
-            break
+            clock.tell(STOPPED)
+            return found
         for name, records in done.items():
             found[name] += records
+    clock.tell(DONE)
     return found
 
 
@@ -197,33 +230,31 @@ def _one_block(
                 return None
             study.memory.put(f"{name} {mark}", records)
         done[name] = records
-        clock.tell(len(block), remembered=remembered)
+        clock.add(name, len(block), remembered=remembered)
     return done
 
 
 class _Clock:
     """Tells progress; what was remembered says nothing about the time that is left."""
 
-    def __init__(self, total: int, report: Callable[[StudyProgress], None]) -> None:
+    def __init__(self, total: int, report: Report) -> None:
         self._done = self._asked = 0
         self._total, self._report = total, report
         self._begin = time.perf_counter()
 
-    def tell(self, samples: int, *, remembered: bool) -> None:
+    def add(self, name: str, samples: int, *, remembered: bool) -> None:
         self._done += samples
         self._asked += 0 if remembered else samples
+        self.tell(RUNNING, name)
+
+    def tell(self, state: str, sentence: str = "") -> None:
         seconds = time.perf_counter() - self._begin
-        left = (self._total - self._done) * seconds / self._asked if self._asked else None
-        self._report(StudyProgress(self._done, self._total, seconds, left))
+        left = (self._total - self._done) * seconds / self._asked if self._asked and state == RUNNING else None
+        self._report(Progress(state, sentence, self._done, self._total, seconds, left))
 
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def settings_hash(settings: Mapping[str, Any]) -> str:
-    """Return 12 hex digits that change with any of a study's settings; its memory is kept under them."""
-    return _digest(dict(settings))[:12]
 
 
 def groups_of(outcomes: Sequence[Outcome]) -> list[str] | None:

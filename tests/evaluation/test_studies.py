@@ -6,15 +6,18 @@ import pytest
 from assistant.answering import Assistant
 from assistant.errors import DataError, IndexNotFound
 from assistant.evaluation.outcomes import Arm, Sample
+from assistant.evaluation.plan import Plan
 from assistant.evaluation.studies import (
     BLOCK,
     Memory,
     Study,
     Variant,
     ask_variants,
+    facts_of,
     groups_of,
     in_blocks,
-    settings_hash,
+    memory_of,
+    study_of,
 )
 from assistant.generation.chat_model import ScriptedModel
 from assistant.prompting.tasks import load_task
@@ -100,10 +103,11 @@ def test_progress_counts_samples_and_variants_and_knows_the_time_left():
     told, memory = [], Memory()
     in_blocks(study(4, memory=memory), {"a": counting([])}, size=2)
     in_blocks(study(4, memory=memory, report=told.append), {"a": counting([]), "b": counting([])}, size=2)
-    assert [(one.done, one.total) for one in told] == [(2, 8), (4, 8), (6, 8), (8, 8)]
+    assert [(one.done, one.total) for one in told] == [(2, 8), (4, 8), (6, 8), (8, 8), (8, 8)]
+    assert [one.state for one in told] == ["running"] * 4 + ["done"]
     assert told[0].seconds_left is None, "what was remembered says nothing about speed"
     assert told[1].seconds_left is not None
-    assert told[-1].seconds_left == 0
+    assert told[3].seconds_left == 0
 
 
 def test_variants_become_outcomes_of_the_same_samples():
@@ -127,9 +131,24 @@ def test_nothing_can_be_studied_without_samples_or_searched_without_an_index():
         Study(Assistant(ScriptedModel()), load_task("question-type"), samples(1)).open_index()
 
 
-def test_the_settings_hash_follows_every_setting_and_no_order():
-    assert settings_hash({"k": 4, "tau": 0.9}) == settings_hash({"tau": 0.9, "k": 4})
-    assert settings_hash({"k": 4}) != settings_hash({"k": 5})
+def plan_of(n=3, **changes):
+    return replace(Plan("p", "sentiment", tuple(samples(n)), (ZERO_SHOT,), ZERO_SHOT.name), **changes)
+
+
+def test_the_same_study_of_the_same_plan_finds_its_memory(home):
+    memory_of("orders", plan_of()).put("a block", [{"id": "1"}])
+    assert memory_of("orders", plan_of()).get("a block") == [{"id": "1"}]
+    assert memory_of("leaks", plan_of()).get("a block") is None
+    assert memory_of("orders", plan_of(wording="bare")).get("a block") is None
+    assert memory_of("orders", plan_of(), fresh=True).get("a block") is None
+
+
+def test_a_study_of_a_plan_asks_what_was_planned(home):
+    plan = plan_of(retrieval=RetrievalSettings(k=2), wording="bare", data={"source": "here"})
+    made = study_of(plan, Assistant(ScriptedModel()), Memory(), threading.Event(), lambda progress: None)
+    assert (made.task, made.samples, made.retrieval.k, made.wording) == (TASK, plan.samples, 2, "bare")
+    facts = facts_of(plan)
+    assert (facts["settings_hash"], facts["data"]["source"], facts["data"]["n"]) == (plan.hash, "here", 3)
 
 
 def test_groups_are_none_where_no_sample_has_one():

@@ -1,0 +1,285 @@
+"""`study …`: leaks, orders, label names, number of demonstrations: what an accuracy is owed to."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assistant.commands.evaluate import STOPPED, DataOptions, OutputOptions, build_bars, listed, stop_signal
+from assistant.commands.evaluation_board import Board
+from assistant.commands.loading import load_assistant
+from assistant.commands.options import Json, K, ModelOptions, grouped
+from assistant.commands.terminal import say, show, show_json
+from assistant.errors import SettingError
+from assistant.settings import ORDERS, EvaluationSettings, RetrievalSettings, SamplingSettings
+
+if TYPE_CHECKING:
+    from assistant.evaluation.outcomes import Arm
+    from assistant.evaluation.planning import Wanted
+    from assistant.evaluation.studies import Study
+    from assistant.evaluation.study_reports import StudyReport
+
+    Carry = Callable[[Study, Arm, dict[str, Any], Sequence[str]], StudyReport]
+
+study_app = typer.Typer(
+    help="Studies: what an accuracy is owed to: leaks, order, label names, number of demonstrations."
+)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A known data set (reviews, sst2 …), a CSV, TSV, JSON Lines or Parquet file, or a hub id.",
+        show_default=False,
+    ),
+]
+Strategy = Annotated[str, typer.Option(help="The strategy that is studied; see: shotwise strategy list.")]
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Who answers, and how."""
+
+    index: Annotated[
+        str | None, typer.Option(help="Index of demonstrations [default: the data set's training part, or the task's].")
+    ] = None
+    order: Annotated[str, typer.Option(help=f"Order in the prompt. One of: {', '.join(ORDERS)}.")] = (
+        RetrievalSettings.order
+    )
+    wording: Annotated[str, typer.Option(help="Wording of the instruction; see: shotwise task show.")] = "default"
+    max_new_tokens: Annotated[int, typer.Option(help="Tokens after which a reply is cut.")] = (
+        SamplingSettings.max_new_tokens
+    )
+    seed: Annotated[int, typer.Option(help="Of random choices and of the statistics.")] = SamplingSettings.seed
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what an earlier, equal study has asked.")] = False
+
+    def wanted(self, source: str, data: DataOptions, strategy: str, reading: str | None, k: int) -> Wanted:
+        """Return what is to be planned: the samples, one strategy, its index.
+
+        Raises:
+            ShotwiseError: if a setting is out of its range.
+        """
+        from assistant.evaluation.planning import Wanted
+
+        return Wanted(
+            source=source,
+            task=data.task,
+            strategies=(strategy,),
+            index=self.index,
+            reading=reading,
+            wording=self.wording,
+            data_dir=data.data,
+            split=data.split,
+            inputs=tuple(data.inputs or ()),
+            output=data.output,
+            id=data.identity,
+            group=data.group,
+            evaluation=EvaluationSettings(limit=data.limit, seeds=1),
+            retrieval=RetrievalSettings(k=k, order=self.order),
+            sampling=SamplingSettings(max_new_tokens=self.max_new_tokens, seed=self.seed),
+        )
+
+
+@dataclass(frozen=True)
+class StudyOutput:
+    """Where the report is also written."""
+
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the record (JSON) here.")] = None
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as one HTML file.")] = None
+    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the figures as CSV.")] = None
+    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as Markdown.")] = None
+
+    def check(self) -> None:
+        """Refuse a file that could not be written in the end."""
+        OutputOptions(self.out, self.html, self.csv, self.markdown).check()
+
+    def write(self, report: StudyReport) -> None:
+        """Write whatever was asked for."""
+        from assistant.evaluation.progress import write_json
+        from assistant.evaluation.study_reports import markdown, page
+
+        if self.out:
+            write_json(Path(self.out).expanduser(), report.to_json())
+        for file, text in ((self.html, page), (self.markdown, markdown)):
+            if file:
+                Path(file).expanduser().write_text(text(report), encoding="utf-8")
+        if self.csv:
+            Path(self.csv).expanduser().write_text(report.csv, encoding="utf-8", newline="")
+
+
+Reading = Annotated[str | None, typer.Option(help="labels or generate [default: labels where the task has them].")]
+
+
+@study_app.command("leaks")
+@grouped
+def leaks(
+    source: Source,
+    strategy: Strategy = "dynamic-few-shot",
+    reading: Reading = None,
+    k: K = RetrievalSettings.k,
+    ceilings: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Similarities from which a row is kept out; 1 is no guard.")
+    ] = "1,0.95,0.9,0.85",
+    *,
+    data: DataOptions,
+    asked: StudyOptions,
+    model: ModelOptions,
+    output: StudyOutput,
+    as_json: Json = False,
+) -> None:
+    """Leak X-ray: how much of the accuracy is owed to near-copies of the samples, and which they are."""
+    taus = _numbers(ceilings, float, "--ceilings")
+
+    def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
+        from assistant.evaluation.leak_report import leak_report
+
+        return leak_report(study, arm, taus, facts=facts, notes=notes)
+
+    _carry_out("leaks", asked.wanted(source, data, strategy, reading, k), asked, model, output, as_json, carry)
+
+
+@study_app.command("orders")
+@grouped
+def orders(
+    source: Source,
+    strategy: Strategy = "dynamic-few-shot",
+    k: K = RetrievalSettings.k,
+    *,
+    data: DataOptions,
+    asked: StudyOptions,
+    model: ModelOptions,
+    output: StudyOutput,
+    as_json: Json = False,
+) -> None:
+    """Order lottery: where the shown order of the demonstrations stands among all their orders."""
+
+    def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
+        from assistant.evaluation.order_report import order_report
+
+        return order_report(study, arm, facts=facts, notes=notes)
+
+    _carry_out("orders", asked.wanted(source, data, strategy, "labels", k), asked, model, output, as_json, carry)
+
+
+@study_app.command("label-names")
+@grouped
+def names(
+    source: Source,
+    strategy: Strategy = "static-few-shot",
+    reading: Reading = None,
+    k: K = RetrievalSettings.k,
+    alternatives: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B;C,D", help="Further names to try, in the order of the task's labels; ';' between sets."
+        ),
+    ] = None,
+    *,
+    data: DataOptions,
+    asked: StudyOptions,
+    model: ModelOptions,
+    output: StudyOutput,
+    as_json: Json = False,
+) -> None:
+    """Label-name doctor: was the text not understood, or only the wrong name said?"""
+    further = [listed(part) for part in (alternatives or "").split(";") if listed(part)]
+
+    def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
+        from assistant.evaluation.name_report import name_report
+
+        return name_report(study, arm, further, facts=facts, notes=notes)
+
+    _carry_out("label-names", asked.wanted(source, data, strategy, reading, k), asked, model, output, as_json, carry)
+
+
+@study_app.command("k-sweep")
+@grouped
+def k_sweep(
+    source: Source,
+    strategy: Strategy = "dynamic-few-shot",
+    reading: Reading = None,
+    k: Annotated[str, typer.Option("--k", "-k", metavar="A,B,…", help="Numbers of demonstrations.")] = "0,1,2,4,8",
+    selectors: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,…", help="How demonstrations are chosen; random is what the others are held against."
+        ),
+    ] = "random,bm25,nearest,diverse,balanced",
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of random demonstrations.")] = EvaluationSettings.seeds,
+    *,
+    data: DataOptions,
+    asked: StudyOptions,
+    model: ModelOptions,
+    output: StudyOutput,
+    as_json: Json = False,
+) -> None:
+    """k-sweep: accuracy over the number of demonstrations, for every way of choosing them."""
+    numbers = _numbers(k, int, "--k")
+    chosen = listed(selectors)
+    for number in numbers:
+        RetrievalSettings(k=number)
+    for selector in chosen:
+        RetrievalSettings(selector=selector)
+
+    def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
+        from assistant.evaluation.sweep_report import sweep_report
+
+        draws = range(study.sampling.seed, study.sampling.seed + seeds)
+        return sweep_report(study, arm, numbers, chosen, draws, facts=facts, notes=notes)
+
+    wanted = asked.wanted(source, data, strategy, reading, max(numbers))
+    _carry_out("k-sweep", wanted, asked, model, output, as_json, carry)
+
+
+def _carry_out(
+    name: str,
+    wanted: Wanted,
+    asked: StudyOptions,
+    model: ModelOptions,
+    output: StudyOutput,
+    as_json: bool,
+    carry: Carry,
+) -> None:
+    """Plan, load the model, ask, and write and show the report."""
+    from assistant.evaluation.planning import plan_evaluation, with_model
+    from assistant.evaluation.studies import facts_of, memory_of, study_of
+    from assistant.evaluation.study_reports import markdown
+    from assistant.generation.loading import check_model
+
+    output.check()
+    check_model(model.settings())
+    with build_bars() as bars:
+        plan = plan_evaluation(wanted, bars)
+    assistant = load_assistant(model.settings())
+    plan = with_model(plan, assistant.model)
+    memory = memory_of(name, plan, fresh=asked.fresh)
+    with stop_signal() as stop, Board() as board:
+        study = study_of(plan, assistant, memory, stop, board.tell)
+        report = carry(study, plan.asked[0], facts_of(plan), plan.notes)
+    output.write(report)
+    show_json(report.to_json()) if as_json else show(markdown(report).rstrip())
+    if not report.finished:
+        words = sys.argv[1:] if len(sys.argv) > 1 else ["study", name, wanted.source]
+        say(f"Stopped; what was finished is kept. Go on with: shotwise {shlex.join(words)}")
+        raise typer.Exit(STOPPED)
+
+
+def _numbers(text: str, kind: Callable[[str], Any], option: str) -> list[Any]:
+    """Return the numbers that commas separate.
+
+    Raises:
+        SettingError: if there are none, or one is no number.
+    """
+    try:
+        found = [kind(part) for part in listed(text)]
+    except ValueError:
+        raise SettingError(f"'{text}' is not a list of numbers.", f"Separate them by commas: {option} 1,2,4") from None
+    if not found:
+        raise SettingError(f"{option} names no number.", "Separate several by commas.")
+    return found
