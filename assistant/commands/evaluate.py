@@ -31,7 +31,7 @@ from assistant.settings import (
 
 if TYPE_CHECKING:
     from assistant.evaluation.plan import Plan
-    from assistant.evaluation.planning import Wanted
+    from assistant.evaluation.wanted import Wanted
     from assistant.retrieval.building import BuildProgress
 
 STOPPED = 130
@@ -108,7 +108,7 @@ class AskingOptions:
         Raises:
             ShotwiseError: if a setting is out of its range.
         """
-        from assistant.evaluation.planning import Wanted
+        from assistant.evaluation.wanted import Wanted
 
         if self.strategies is not None and not listed(self.strategies):
             raise SettingError("No strategy was named.", "See: shotwise strategy list")

@@ -5,28 +5,26 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from assistant import paths
-from assistant.data import BadRow, Fields, guess_fields, open_source
-from assistant.errors import DataError, IndexMismatch, IndexNotFound, SettingError, UnknownName
+from assistant.errors import IndexMismatch, IndexNotFound, SettingError, UnknownName
 from assistant.evaluation.baselines import baselines_for
-from assistant.evaluation.datasets import SEED, LoadedSet, data_set_names, load_dataset
-from assistant.evaluation.outcomes import BASELINES, CALIBRATIONS, Arm, Sample
+from assistant.evaluation.outcomes import BASELINES, CALIBRATIONS, Arm
 from assistant.evaluation.plan import Plan, is_random
 from assistant.evaluation.pools import pool_index
-from assistant.evaluation.reference_scores import check_calibration
-from assistant.evaluation.samples import read_samples
+from assistant.evaluation.reference_scores import REFERENCED, check_calibration
+from assistant.evaluation.wanted import Found, Wanted, found_samples
 from assistant.generation.chat_model import ChatModel
 from assistant.prompting.strategies import Strategy, find_strategy, strategies_for
-from assistant.prompting.tasks import Task, load_task
+from assistant.prompting.tasks import Task
 from assistant.records import Demonstration
 from assistant.retrieval.building import BuildProgress
 from assistant.retrieval.builtin import BUILT_IN, build_built_in
 from assistant.retrieval.opened import DemonstrationIndex
-from assistant.settings import READINGS, EvaluationSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import READINGS
 
 BOTH = "both"
 CHOICES_OF_READING = (*READINGS, BOTH)
@@ -34,43 +32,6 @@ _MOST_UNFIT = 1000
 """Rows of an index that are tried before it is said not to fit."""
 
 BuildReport = Callable[[str, BuildProgress], None]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a person asks to be evaluated; empty and None stand for what fits."""
-
-    source: str
-    """A known data set's name, a file, or a hub id."""
-    task: str | None = None
-    strategies: tuple[str, ...] = ()
-    index: str | None = None
-    reading: str | None = None
-    baseline: str | None = None
-    label_names: tuple[str, ...] = ()
-    calibrations: tuple[str, ...] = ()
-    wording: str = "default"
-    name: str | None = None
-    data_dir: str | None = None
-    split: str | None = None
-    inputs: tuple[str, ...] = ()
-    output: str | None = None
-    id: str | None = None
-    group: str | None = None
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
-    sampling: SamplingSettings = field(default_factory=SamplingSettings)
-
-
-@dataclass(frozen=True)
-class _Data:
-    """The samples, and where they and their demonstrations come from."""
-
-    task: Task
-    samples: tuple[Sample, ...]
-    facts: dict[str, Any]
-    notes: tuple[str, ...] = ()
-    loaded: LoadedSet | None = None
 
 
 def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
@@ -84,7 +45,7 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
     """
     if wanted.name is not None:
         paths.checked_name(wanted.name, "evaluation")
-    data = _data(wanted)
+    data = found_samples(wanted)
     task = data.task
     if wanted.label_names:
         task.renamed(wanted.label_names)
@@ -93,6 +54,9 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
     strategies = [find_strategy(name) for name in dict.fromkeys(wanted.strategies)]
     for strategy in strategies:
         strategy.check_fits(task)
+    if strategies:
+        # Before an index is built, which takes a while.
+        _arms(strategies, readings, wanted)
     index = _index(wanted, data, strategies, report)
     chosen = strategies or _fitting(task, index, readings, wanted)
     _check_index(index, task, chosen)
@@ -140,80 +104,6 @@ def _stem(source: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0]).strip("-")[:40] or "run"
 
 
-def _data(wanted: Wanted) -> _Data:
-    known = wanted.source in data_set_names()
-    data = _known_set(wanted) if known else _table(wanted)
-    if data.task.metric == "none":
-        raise SettingError(
-            f"Answers to the task '{data.task.name}' are neither right nor wrong, and have no score.",
-            "Choose a task with a metric; see: shotwise task list",
-        )
-    if not data.samples:
-        raise DataError(f"'{wanted.source}' has no samples to answer.")
-    short = len(data.samples) < wanted.evaluation.limit
-    notes = (*data.notes, f"All {len(data.samples)} samples that there are were taken.") if short else data.notes
-    return replace(data, notes=notes)
-
-
-def _known_set(wanted: Wanted) -> _Data:
-    columns = (wanted.inputs, wanted.output, wanted.id, wanted.group)
-    if any(columns):
-        raise SettingError(
-            f"The columns of the data set '{wanted.source}' are known.",
-            "Leave out --input, --output, --id and --group.",
-        )
-    loaded = load_dataset(wanted.source, wanted.data_dir)
-    if wanted.task is not None and load_task(wanted.task).name != loaded.task.name:
-        raise SettingError(
-            f"The data set '{wanted.source}' belongs to the task '{loaded.task.name}', not to '{wanted.task}'.",
-            "Leave out --task, or name the file.",
-        )
-    part = wanted.split or "test"
-    if part == "train":
-        raise SettingError("Demonstrations are taken from the training part.", "Choose --split dev or test.")
-    facts = {
-        "source": wanted.source,
-        "sha256": dict(loaded.fingerprints),
-        "split": part,
-        "draw_seed": loaded.seed,
-        "terms": loaded.data.terms,
-        "note": " ".join(loaded.notes),
-    }
-    samples = loaded.part(part)[: wanted.evaluation.limit]
-    return _Data(loaded.task, samples, facts, loaded.notes, loaded)
-
-
-def _table(wanted: Wanted) -> _Data:
-    if wanted.task is None:
-        raise SettingError(
-            f"Which task is '{wanted.source}' for?",
-            f"Say it with --task, or name a known data set: {', '.join(data_set_names())}.",
-        )
-    task = load_task(wanted.task)
-    source = open_source(wanted.source, wanted.split)
-    fields = _fields(wanted, task, source.columns)
-    bad: list[BadRow] = []
-    samples = read_samples(source, fields, task, limit=wanted.evaluation.limit, seed=SEED, bad=bad)
-    notes: tuple[str, ...] = ()
-    if bad:
-        notes = (f"{len(bad)} rows of {source.name} were skipped; the first: line {bad[0].line}, {bad[0].reason}.",)
-    facts = {
-        "source": wanted.source,
-        "sha256": source.fingerprint,
-        "split": wanted.split or "",
-        "draw_seed": SEED,
-        "note": " ".join(notes),
-    }
-    return _Data(task, tuple(samples), facts, notes)
-
-
-def _fields(wanted: Wanted, task: Task, columns: Callable[[], Sequence[str]]) -> Fields:
-    guessed = None if wanted.inputs and wanted.output else guess_fields(columns(), task.fields)
-    inputs = wanted.inputs or (guessed.inputs if guessed else ())
-    output = wanted.output or (guessed.output if guessed else None)
-    return Fields(inputs, output, None, wanted.id, wanted.group)
-
-
 def _readings(wanted: Wanted, task: Task) -> tuple[str, ...]:
     chosen = wanted.reading or ("labels" if task.labels else "generate")
     if chosen not in CHOICES_OF_READING:
@@ -229,7 +119,7 @@ def _readings(wanted: Wanted, task: Task) -> tuple[str, ...]:
 
 
 def _index(
-    wanted: Wanted, data: _Data, strategies: Sequence[Strategy], report: BuildReport | None
+    wanted: Wanted, data: Found, strategies: Sequence[Strategy], report: BuildReport | None
 ) -> DemonstrationIndex | None:
     """Return the opened index, or None if the task has none and no strategy insists on one."""
     if wanted.index is None and data.loaded is not None:
@@ -259,7 +149,8 @@ def _fitting(task: Task, index: DemonstrationIndex | None, readings: Sequence[st
         lacks_rationales = strategy.needs_index and strategy.reasoning == "shown" and not explained
         writes = strategy.reasoning != "none" and "generate" not in readings
         renames = bool(strategy.template and wanted.label_names)
-        if not (lacks_index or lacks_rationales or writes or renames):
+        uncalibrated = strategy.reasoning == "asked" and bool(set(wanted.calibrations) & set(REFERENCED))
+        if not (lacks_index or lacks_rationales or writes or renames or uncalibrated):
             found.append(strategy)
     return found
 

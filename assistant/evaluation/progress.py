@@ -12,7 +12,7 @@ from typing import Any
 
 from assistant.evaluation.intervals import wilson
 from assistant.evaluation.outcomes import Arm, Outcome
-from assistant.evaluation.plan import Plan
+from assistant.evaluation.plan import Block, Plan
 
 FILE = "progress.json"
 RUNNING, STOPPED, DONE, FAILED = "running", "stopped", "done", "failed"
@@ -97,6 +97,12 @@ class Tally:
             seconds_left=None if left is None else round(left, 1),
             arms=self._arms(),
         )
+
+    def about(self, block: Block) -> str:
+        """Return in words which block was finished, and how its arm is doing."""
+        judged = self._judged[block.arm]
+        so_far = f": {self._right[block.arm] / judged:.1%} right so far" if judged else ""
+        return f"{block.arm.name}, samples {block.start + 1} to {block.end}, seed {block.seed}{so_far}"
 
     def _seconds_left(self) -> float | None:
         """Return what is left at each arm's own pace, or at that of all where an arm has none yet."""

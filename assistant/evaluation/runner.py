@@ -132,7 +132,7 @@ class _Run:
             return False
         self.journal.append(block.key, outcomes)
         self.tally.add(block.arm, outcomes, time.perf_counter() - begin)
-        self.tally.tell(RUNNING, f"{block.arm.name}, samples {block.start + 1} to {block.end}, seed {block.seed}")
+        self.tally.tell(RUNNING, self.tally.about(block))
         return True
 
     def _check(self, arm: Arm, when: str) -> bool:
