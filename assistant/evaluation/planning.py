@@ -26,6 +26,8 @@ from assistant.retrieval.builtin import BUILT_IN, build_built_in
 from assistant.retrieval.opened import DemonstrationIndex
 from assistant.settings import READINGS
 
+__all__ = ["CHOICES_OF_READING", "Wanted", "plan_evaluation", "with_model"]
+
 BOTH = "both"
 CHOICES_OF_READING = (*READINGS, BOTH)
 _MOST_UNFIT = 1000
