@@ -1,0 +1,199 @@
+"""`recipe list`, `recipe show`, `recipe run`: published experiments, run with any model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assistant.commands.options import Json, ModelOptions, grouped
+from assistant.commands.terminal import BuildBar, say, show, show_json, table
+from assistant.errors import SettingError
+
+if TYPE_CHECKING:
+    from assistant.evaluation.progress import Progress
+    from assistant.evaluation.recipes import Recipe, RecipeRun
+    from assistant.retrieval.building import BuildProgress
+
+_QUIET_INTERVAL_S = 5.0
+_STOPPED = 130
+
+recipe_app = typer.Typer(help="Recipes: published experiments as they were run, and as they should have been.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The recipe's name.", show_default=False)]
+
+
+@recipe_app.command("list")
+def list_recipes(as_json: Json = False) -> None:
+    """List all recipes."""
+    from assistant.evaluation.recipes import load_recipe, recipe_names
+
+    recipes = [load_recipe(name) for name in recipe_names()]
+    if as_json:
+        show_json([{"name": one.name, "title": one.title, "about": one.about, "source": one.source} for one in recipes])
+        return
+    rows = [(one.name, ", ".join(dict.fromkeys(run.data for run in one.runs)), one.about) for one in recipes]
+    show(table(("recipe", "data", "about"), rows))
+
+
+@recipe_app.command("show")
+def show_recipe(name: Name, as_json: Json = False) -> None:
+    """Show a recipe: what is asked, what was published, whether it can be true, and what is wrong with it."""
+    from dataclasses import asdict
+
+    from assistant.evaluation.recipe_report import published_lines
+    from assistant.evaluation.recipes import load_recipe
+
+    recipe = load_recipe(name)
+    if as_json:
+        show_json({**asdict(recipe), "published_claims": published_lines(recipe.claims())})
+        return
+    show(_page(recipe))
+
+
+@recipe_app.command("run")
+@grouped
+def run_recipe(
+    name: Name,
+    model: ModelOptions,
+    data: Annotated[
+        str | None, typer.Option(help="Folder of public data sets [default: built-in ones, where they can stand in].")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many samples in each run.")] = None,
+    out: Annotated[str | None, typer.Option(help="Write the whole result to this JSON file.")] = None,
+    html: Annotated[
+        str | None, typer.Option(help="Write a report to this HTML file; of several runs, one each.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe; the same command goes on where it was stopped."""
+    from assistant.commands.loading import load_assistant
+    from assistant.evaluation.recipe_report import markdown, recipe_record
+    from assistant.evaluation.recipe_runs import Conditions, plan_recipe, run_plans
+    from assistant.evaluation.recipes import load_recipe
+    from assistant.generation.loading import check_model
+
+    if limit is not None and limit < 1:
+        raise SettingError(f"At least 1 sample must be answered, not {limit}.", "Raise --limit.")
+    recipe = load_recipe(name)
+    for path in (out, html):
+        if path is not None and not Path(path).expanduser().resolve().parent.is_dir():
+            raise SettingError(f"The folder of '{path}' does not exist.", "Make it first.")
+    check_model(model.settings())
+    assistant = load_assistant(model.settings())
+    with _Bars() as bars:
+        plans, left_out = plan_recipe(recipe, assistant, Conditions(data, limit), building=bars.building)
+    stop = threading.Event()
+    with _Bars() as bars, stopping(stop):
+        runs = run_plans(recipe, plans, assistant, stop=stop, report=bars.running)
+    record = recipe_record(recipe, runs, left_out)
+    if out is not None:
+        Path(out).expanduser().write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
+    if html is not None:
+        _write_html(recipe, runs, Path(html).expanduser())
+    show_json(record) if as_json else show(markdown(recipe, runs, left_out))
+    if stop.is_set():
+        raise typer.Exit(_STOPPED)
+
+
+class _Bars:
+    """Progress bars on stderr: one for each index that is built, one for each run."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, BuildBar] = {}
+        self._open: list[Any] = []
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for bar in self._built.values():
+            bar.__exit__()
+        for bar in self._open:
+            bar.close()
+
+    def building(self, name: str, progress: BuildProgress) -> None:
+        if name not in self._built:
+            self._built[name] = BuildBar(f"Index of {name}")
+        self._built[name].tell(progress)
+
+    def running(self, run: RecipeRun) -> Callable[[Progress], None]:
+        from tqdm import tqdm
+
+        say(f"{run.title}:")
+        interval = 0.1 if sys.stderr.isatty() else _QUIET_INTERVAL_S
+        bar = tqdm(desc=run.name, unit=" answers", file=sys.stderr, mininterval=interval, dynamic_ncols=True)
+        self._open.append(bar)
+
+        def tell(progress: Progress) -> None:
+            bar.total = progress.total
+            rates = [one.accuracy for one in progress.arms if one.accuracy is not None]
+            if rates:
+                bar.set_postfix_str(f"accuracy {min(rates):.2f} to {max(rates):.2f}", refresh=False)
+            bar.update(progress.done - bar.n)
+
+        return tell
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """Let the first Ctrl-C set `stop`, so that what is done is kept; the second breaks off."""
+
+    def first(number: int, frame: object) -> None:
+        del number, frame
+        say("\nStopping: what is finished is kept. Once more to break off at once.")
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _page(recipe: Recipe) -> str:
+    from assistant.evaluation.recipe_report import FLAWS, bullets, part_blocks, published_part
+
+    blocks = [f"{recipe.name}: {recipe.title}", recipe.about, f"Source: {recipe.source}."]
+    blocks += bullets(FLAWS, recipe.flaws)
+    published = published_part(recipe)
+    blocks += part_blocks(published) if published else []
+    blocks += ["## Runs", *(_run_lines(run) for run in recipe.runs)]
+    return "\n\n".join(blocks)
+
+
+def _run_lines(run: RecipeRun) -> str:
+    rows = f"{len(run.ids)} named rows" if run.ids else f"at most {run.limit} rows, drawn with seed {run.seed},"
+    instead = f" (built-in stand-in: {run.instead})" if run.instead else ""
+    lines = [
+        f"{run.name}: {run.title}",
+        f"  data         {rows} of the part '{run.part}' of {run.data}{instead}",
+        f"  strategies   {', '.join(run.strategies)}",
+        f"  readings     {', '.join(run.readings)}{', and the published parser' if run.published_reading else ''}",
+        f"  reply        at most {run.max_new_tokens} tokens",
+    ]
+    if run.label_names:
+        lines.append(f"  label names  {', '.join(run.label_names)}")
+    if run.baselines:
+        lines.append("  also         the rows without a language model")
+    return "\n".join(lines)
+
+
+def _write_html(recipe: Recipe, runs: Sequence[tuple[RecipeRun, dict[str, Any]]], path: Path) -> None:
+    from assistant.evaluation.recipe_report import beside_part, flaws_part, published_part
+    from assistant.evaluation.reports import html_report
+
+    for run, record in runs:
+        parts = [published_part(recipe), beside_part(run, record), flaws_part(recipe)]
+        page = html_report(record, title=f"{recipe.title}: {run.title}", extra=[part for part in parts if part])
+        target = path if len(runs) == 1 else path.with_name(f"{path.stem}-{run.name}{path.suffix}")
+        target.write_text(page, encoding="utf-8")
+        say(f"Written: {target}")

@@ -1,0 +1,179 @@
+"""What a recipe came to: published figures beside ours, with intervals, flaws and the feasibility check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from assistant.evaluation.arms import arms_of
+from assistant.evaluation.intervals import wilson
+from assistant.evaluation.leaderboard import summarise
+from assistant.evaluation.outcomes import Outcome
+from assistant.evaluation.published import Claim, claim
+from assistant.evaluation.recipes import Recipe, RecipeRun, read_as_published
+from assistant.evaluation.reports import Part, markdown_table
+from assistant.prompting.tasks import load_task
+
+FORMAT = 1
+FLAWS = "What is wrong with it, or to be known"
+DRAWS = 2000
+"""Bootstrap draws of the figures that a published parser would have given."""
+Record = Mapping[str, Any]
+
+
+def published_lines(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Return what is known of published claims as plain data: figures as printed, intervals, feasibility."""
+    return [_published_line(claim(name)) for name in names]
+
+
+def _published_line(one: Claim) -> dict[str, Any]:
+    sizes = [*one.n, *([one.n_found] if one.n_found else [])]
+    accuracy = one.printed.get("accuracy")
+    intervals = {}
+    for check in one.checked():
+        # An interval around a figure that cannot exist would lend it a meaning.
+        if accuracy is not None and check.ways:
+            intervals[str(check.n)] = list(wilson(round(float(accuracy) * check.n), check.n))
+    return {
+        "name": one.name,
+        "system": one.system,
+        "source": one.source,
+        "n": sizes,
+        "printed": dict(one.printed),
+        "accuracy_intervals": intervals,
+        "checks": one.sentences(),
+    }
+
+
+def recipe_record(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Sequence[str]) -> dict[str, Any]:
+    """Return the whole result of a recipe as plain data: the contract of `recipe run --out`."""
+    return {
+        "format": FORMAT,
+        "recipe": recipe.name,
+        "title": recipe.title,
+        "source": recipe.source,
+        "flaws": list(recipe.flaws),
+        "published": published_lines(recipe.claims()),
+        "notes": list(notes),
+        "runs": [
+            {
+                "name": run.name,
+                "title": run.title,
+                "published": dict(run.published),
+                "read_as_published": read_again(run, record),
+                "record": record,
+            }
+            for run, record in runs
+        ],
+    }
+
+
+def read_again(run: RecipeRun, record: Record) -> list[dict[str, Any]]:
+    """Return the figures that the published parser gives for the replies of a run; empty where it has no such parser.
+
+    `made_up` counts the replies that could not be read and got the default class.
+    """
+    if not run.published_reading:
+        return []
+    task = load_task(record["task"]["name"])
+    rows = []
+    outcomes = [Outcome.from_json(sample) for sample in record["samples"]]
+    for arm, of_arm in arms_of(outcomes).items():
+        if arm.reading == "generate":
+            read, made_up = read_as_published(of_arm, run.published_reading, task)
+            (row,) = summarise(read, task, draws=DRAWS)
+            kept = ("name", "n", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "confusion")
+            rows.append({**{key: row[key] for key in kept}, "made_up": made_up})
+    return rows
+
+
+def published_part(recipe: Recipe) -> Part | None:
+    """Return the section with the published figures, or None if there are none."""
+    lines = published_lines(recipe.claims())
+    if not lines:
+        return None
+    rows = [
+        (
+            line["system"],
+            " or ".join(f"{n:,}" for n in line["n"]),
+            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in line["printed"].items()),
+            "; ".join(f"{_span(interval)} if n = {int(n):,}" for n, interval in line["accuracy_intervals"].items()),
+            " ".join(check.split(": ", 1)[1] for check in line["checks"]),
+        )
+        for line in lines
+    ]
+    heads = ("Published system", "n", "As printed", "95 % interval of the accuracy", "Can the figures exist?")
+    sources = dict.fromkeys(f"Source: {line['source']}." for line in lines)
+    return Part("Published", tuple(sources), heads, rows)
+
+
+def flaws_part(recipe: Recipe) -> Part | None:
+    """Return the section with what is wrong with the published protocol, or None."""
+    return Part(FLAWS, recipe.flaws) if recipe.flaws else None
+
+
+def beside_part(run: RecipeRun, record: Record) -> Part | None:
+    """Return the section that puts each arm's figures beside the claim it is held against, or None."""
+    rows = []
+    again = {row["name"]: row for row in read_again(run, record)}
+    for name, claimed in run.published.items():
+        ours = next((row for row in record["results"] if row["name"] == name), None)
+        if ours is None:
+            continue
+        printed = claim(claimed).printed.get("accuracy", "")
+        rows.append((name, "ours, unreadable replies are errors", f"{ours['n']:,}", *_figures(ours), printed))
+        if name in again:
+            other = again[name]
+            how = f"ours, read by the published parser ({other['made_up']} unreadable replies made positive)"
+            rows.append((name, how, f"{other['n']:,}", *_figures(other), printed))
+    if not rows:
+        return None
+    heads = ("Strategy", "How it is read", "n", "Accuracy (95 % interval)", "Macro F1", "Published accuracy")
+    return Part("Published figures beside ours", (_other_model(record),), heads, rows)
+
+
+def _other_model(record: Record) -> str:
+    return (
+        f"Ours are of the model {record['model'].get('name', 'unknown')}; the published system was another. "
+        "Compare strategies within one model, not figures across models."
+    )
+
+
+def _figures(row: Record) -> tuple[str, str]:
+    macro = row.get("macro_f1")
+    accuracy = f"{row['accuracy']:.3f} ({_span(row['accuracy_interval'])})" if row["accuracy"] is not None else "–"
+    return accuracy, "–" if macro is None else f"{macro:.3f}"
+
+
+def _span(interval: Sequence[float]) -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def markdown(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Sequence[str] = ()) -> str:
+    """Return the report of a recipe as Markdown: flaws, published figures, then ours of all runs in one table."""
+    blocks = [f"# {recipe.title}", recipe.about, f"Source: {recipe.source}."]
+    blocks += bullets(FLAWS, recipe.flaws)
+    published = published_part(recipe)
+    blocks += part_blocks(published) if published else []
+    if runs:
+        titles = [run.title for run, _ in runs]
+        blocks += ["## Ours", markdown_table([record for _, record in runs], titles).strip()]
+    for run, record in runs:
+        beside = beside_part(run, record)
+        blocks += part_blocks(beside, f": {run.title}") if beside else []
+    for run, record in runs:
+        blocks += bullets(f"Notes: {run.title}", record.get("notes") or ())
+    blocks += bullets("Left out", notes)
+    return "\n\n".join(blocks) + "\n"
+
+
+def bullets(title: str, sentences: Sequence[str]) -> list[str]:
+    """Return a heading and a list, or nothing if the list is empty."""
+    return [f"## {title}", "\n".join(f"- {sentence}" for sentence in sentences)] if sentences else []
+
+
+def part_blocks(part: Part, suffix: str = "") -> list[str]:
+    """Return a section as blocks of Markdown."""
+    lines = [part.heads, ["---"] * len(part.heads), *part.rows]
+    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return [f"## {part.title}{suffix}", *part.sentences, table]

@@ -1,0 +1,198 @@
+"""Running a recipe: each of its runs becomes a plan, and the plans are carried out one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant import paths
+from assistant.answering import Assistant
+from assistant.evaluation.datasets import DataSet, LoadedSet, load_dataset, load_rows
+from assistant.evaluation.outcomes import Arm, Sample
+from assistant.evaluation.plan import Plan
+from assistant.evaluation.pools import pool_index
+from assistant.evaluation.progress import Report
+from assistant.evaluation.recipes import Recipe, RecipeRun
+from assistant.evaluation.runner import evaluate
+from assistant.evaluation.samples import drawn
+from assistant.generation.chat_model import ChatModel, StopSignal
+from assistant.prompting.strategies import find_strategy
+from assistant.prompting.tasks import load_task
+from assistant.retrieval.encoders import DEFAULT
+from assistant.retrieval.index import BuildProgress, DemonstrationIndex
+from assistant.settings import RetrievalSettings, SamplingSettings
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is the same for all runs of a recipe; `data_dir=None` leaves the built-in data sets."""
+
+    data_dir: str | None = None
+    limit: int | None = None
+    encoder: str = DEFAULT
+
+
+def plan_recipe(
+    recipe: Recipe,
+    assistant: Assistant,
+    conditions: Conditions,
+    *,
+    building: Callable[[str, BuildProgress], None] | None = None,
+) -> tuple[list[tuple[RecipeRun, Plan]], list[str]]:
+    """Return the plan of every run that can be carried out, and sentences about those that cannot.
+
+    Indexes that are missing are built. Data are read before the first question is asked.
+
+    Raises:
+        DataError: if a run that is not optional lacks its data.
+    """
+    plans, left_out = [], []
+    for run in recipe.runs:
+        data = run.data_set(has_folder=conditions.data_dir is not None)
+        if data is None:
+            left_out.append(f"{run.title}: it needs the data set '{run.data}'; say --data DIR.")
+        else:
+            plans.append((run, _plan(recipe, run, data, assistant, conditions, building)))
+    return plans, left_out
+
+
+def run_plans(
+    recipe: Recipe,
+    plans: list[tuple[RecipeRun, Plan]],
+    assistant: Assistant,
+    *,
+    stop: StopSignal | None = None,
+    report: Callable[[RecipeRun], Report] | None = None,
+) -> list[tuple[RecipeRun, dict[str, Any]]]:
+    """Return the record of every run; each has its own folder under `runs/`, and what is done there is not repeated.
+
+    Raises:
+        ShotwiseError: for whatever cannot be asked; what was finished before is kept.
+    """
+    records = []
+    for run, plan in plans:
+        if stop is not None and stop.is_set():
+            break
+        with in_roles(assistant.model, run.roles):
+            tell = None if report is None else report(run)
+            records.append((run, evaluate(plan, assistant, folder_of(recipe, run, plan), stop=stop, report=tell)))
+    return records
+
+
+def folder_of(recipe: Recipe, run: RecipeRun, plan: Plan) -> Path:
+    """Return the folder of a run; other settings have another one, so that none is ever mixed."""
+    return paths.runs() / f"{recipe.name}-{run.name}-{plan.hash[:8]}"
+
+
+@contextmanager
+def in_roles(model: ChatModel, roles: str) -> Iterator[None]:
+    """Let the model's prompts be rendered under `prompts/templates/ROLES.jinja` for a while; empty: its own."""
+    if not roles:
+        yield
+        return
+    own = model.renderer
+    speaker: Any = model
+    speaker.renderer = speaker.renderer.under((paths.prompts() / "templates" / f"{roles}.jinja").read_text("utf-8"))
+    try:
+        yield
+    finally:
+        speaker.renderer = own
+
+
+def _plan(
+    recipe: Recipe,
+    run: RecipeRun,
+    data: DataSet,
+    assistant: Assistant,
+    conditions: Conditions,
+    building: Callable[[str, BuildProgress], None] | None,
+) -> Plan:
+    task = load_task(data.task)
+    arms = run.arms(task)
+    loaded = None if run.ids else load_dataset(data.name, conditions.data_dir, seed=run.seed)
+    samples = _samples(run, loaded, conditions)
+    index = None
+    if any(arm.is_baseline or find_strategy(arm.strategy).needs_index for arm in arms):
+        pool = loaded or load_dataset(data.name, conditions.data_dir, seed=run.seed)
+        told = None if building is None else lambda state: building(data.title, state)
+        index = pool_index(pool, conditions.encoder, told)
+    return Plan(
+        name=f"{recipe.name}-{run.name}",
+        task=task.name,
+        samples=samples,
+        arms=arms,
+        baseline=run.baseline or arms[0].name,
+        seeds=tuple(range(run.seeds)),
+        index=None if index is None else index.name,
+        label_names=run.label_names,
+        retrieval=RetrievalSettings(k=run.k),
+        sampling=SamplingSettings(max_new_tokens=run.max_new_tokens),
+        data=_data_facts(run, data, loaded),
+        model=_model_facts(assistant.model, run),
+        index_facts={} if index is None else _index_facts(index),
+        prompts_sha256=_prompts_hash(task.name, arms),
+        notes=_notes(run, data, loaded),
+    )
+
+
+def _samples(run: RecipeRun, loaded: LoadedSet | None, conditions: Conditions) -> tuple[Sample, ...]:
+    wished = run.limit if conditions.limit is None else min(run.limit, conditions.limit)
+    if loaded is not None:
+        return loaded.part(run.part)[:wished]
+    rows = load_rows(run.data, run.ids, run.part, conditions.data_dir)
+    return rows if wished >= len(rows) else tuple(drawn(rows, run.seed, lambda one: one.targets[0])[:wished])
+
+
+def _notes(run: RecipeRun, data: DataSet, loaded: LoadedSet | None) -> tuple[str, ...]:
+    notes = []
+    if data.name != run.data:
+        notes.append(
+            f"The built-in data set '{data.name}' stands in for '{run.data}': no folder of data sets was named."
+        )
+    if run.published_reading:
+        notes.append("These replies are also read by the published parser, which has a default class.")
+    if run.roles:
+        notes.append(f"Roles are written as in '{run.roles}.jinja', not in the model's own chat template.")
+    return (*notes, *(loaded.notes if loaded is not None else (f"Contamination: {data.contamination}",)))
+
+
+def _data_facts(run: RecipeRun, data: DataSet, loaded: LoadedSet | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"source": data.name, "title": data.title, "split": run.part, "terms": data.terms}
+    if loaded is not None:
+        facts |= {"sha256": dict(loaded.fingerprints), "seed": loaded.seed}
+    return facts
+
+
+def _model_facts(model: ChatModel, run: RecipeRun) -> dict[str, Any]:
+    facts = {
+        "name": model.name,
+        "adapter": model.adapter,
+        "dtype": model.dtype,
+        "identity": dict(getattr(model, "identity", {})),
+    }
+    return {**facts, "roles": run.roles} if run.roles else facts
+
+
+def _index_facts(index: DemonstrationIndex) -> dict[str, Any]:
+    manifest = index.manifest
+    return {
+        "name": index.name,
+        "rows": manifest.count,
+        "encoder": dict(manifest.encoder),
+        "source": manifest.source.get("fingerprint"),
+    }
+
+
+def _prompts_hash(task: str, arms: tuple[Arm, ...]) -> str:
+    """Return the sha256 of every file of words that the arms use."""
+    names = {find_strategy(arm.strategy).template for arm in arms if not arm.is_baseline} - {""}
+    files = [paths.prompts() / "tasks" / f"{task}.toml"]
+    files += [paths.prompts() / "templates" / f"{name}.toml" for name in sorted(names)]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
