@@ -1,4 +1,4 @@
-"""The page as a whole: header, task, the tabs Chat and Compare, settings, and two named endpoints."""
+"""The page as a whole: header, task, the tabs Chat, Compare and Evaluate, settings, and two named endpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.errors import ShotwiseError
-from assistant.web import chat_page, compare_page, controls
+from assistant.web import chat_page, compare_page, controls, evaluate_page
 from assistant.web.header import header_html
 from assistant.web.service import Service
 from assistant.web.settings_panel import Panel, Updates, build_settings, build_task, merged
@@ -27,16 +27,20 @@ def build(service: Service) -> gr.Blocks:
             strategy = chat_page.build_strategy(FIRST_TASK, FIRST_STRATEGY)
             strategies = compare_page.build_strategies(FIRST_TASK)
         build_settings(panel, FIRST_TASK)
-        with gr.Tabs(elem_id="pages"):
+        with gr.Tabs(elem_id="pages") as pages:
             with gr.Tab("Chat", id="chat") as chat_tab:
                 chat = chat_page.build(service, panel, strategy, FIRST_TASK)
             with gr.Tab("Compare", id="compare") as compare_tab:
                 compare = compare_page.build(service, panel, strategies, FIRST_TASK)
+            with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
+                evaluate = evaluate_page.build(service.jobs, service.run_shelf, service.settings)
         chat_page.wire(chat)
         compare_page.wire(compare)
+        evaluate_page.wire(evaluate)
         tab = gr.State("chat")
         _wire_task(panel, chat, compare, tab)
         _wire_tabs(panel, chat, compare, tab, {"chat": chat_tab, "compare": compare_tab})
+        _wire_evaluate(page, evaluate, pages, [chat_tab, compare_tab], evaluate_tab)
         _wire_status(page, service, header, panel, chat)
         _add_endpoints(service)
     return page
@@ -83,6 +87,41 @@ def _wire_tabs(
     tabs["chat"].select(to_chat, [panel.task, chat.strategy], outputs, **quiet)
     tabs["compare"].select(to_compare, [panel.task, compare.strategies], outputs, **quiet)
     compare.strategies.input(panel.for_strategies, [panel.task, compare.strategies], panel.outputs, **quiet)
+
+
+def _wire_evaluate(
+    page: gr.Blocks, evaluate: evaluate_page.EvaluatePage, pages: Any, others: list[Any], own: Any
+) -> None:
+    """The address names the run that is looked at; the clock runs only while somebody looks."""
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
+    address: dict[str, Any] = {"fn": None, "outputs": None, **quiet}
+
+    def arrive(request: gr.Request) -> Updates:
+        asked = dict(request.query_params)
+        if not {"run", "tab"} & set(asked):
+            return {evaluate.clock: gr.Timer(active=False)}
+        shown = evaluate.opened(asked["run"]) if "run" in asked else evaluate.blank()
+        return {pages: gr.Tabs(selected="evaluate"), evaluate.clock: gr.Timer(active=True), **shown}
+
+    def enter(name: str, asked: str) -> Updates:
+        update: Updates = {evaluate.clock: gr.Timer(active=True)}
+        if name:
+            return {**update, **evaluate.listed(name)}
+        if asked:
+            # The tab was opened by the address, which is being followed already.
+            return update
+        running = evaluate.jobs.running()
+        return {**update, **(evaluate.opened(running) if running else evaluate.listed(""))}
+
+    def leave() -> Updates:
+        return {evaluate.clock: gr.Timer(active=False)}
+
+    page.load(arrive, None, [pages, evaluate.clock, *evaluate.outputs], **quiet)
+    own.select(
+        enter, [evaluate.name, evaluate.name], [evaluate.clock, *evaluate.outputs], js=evaluate_page.ASKED, **quiet
+    ).then(inputs=evaluate.name, js=evaluate_page.FIRST_ADDRESS, **address)
+    for other in others:
+        other.select(leave, None, evaluate.clock, **quiet).then(js=evaluate_page.NO_ADDRESS, **address)
 
 
 def _shown(one: Any, other: Any) -> Updates:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _STYLE = Path(__file__).with_name("style.css")
 _MOST_QUEUED = 64
+_LARGEST_UPLOAD = "64mb"
 
 
 def serve(
@@ -33,7 +34,7 @@ def serve(
     check_port(server)
     service = Service(model)
     page = build_page(service)
-    address = launch(page, server, open_browser=open_browser)
+    address = launch(page, server, service, open_browser=open_browser)
     # The model is loaded after the page is up: a person sees at once that something happens.
     service.start()
     if ready is not None:
@@ -65,11 +66,12 @@ def build_page(service: Service) -> gr.Blocks:
     return build(service)
 
 
-def launch(page: gr.Blocks, server: ServerSettings, *, open_browser: bool = False) -> str:
+def launch(page: gr.Blocks, server: ServerSettings, service: Service, *, open_browser: bool = False) -> str:
     """Start to serve the page in the background and return its address."""
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    from assistant.web.run_files import routes
     from assistant.web.theme import theme
 
     # Another site's name that points to this machine must not reach the page (DNS rebinding).
@@ -77,7 +79,7 @@ def launch(page: gr.Blocks, server: ServerSettings, *, open_browser: bool = Fals
     options: dict[str, Any] = {"theme": theme(), "css_paths": [_STYLE], "app_kwargs": {"middleware": [hosts]}}
     queued = page.queue(max_size=_MOST_QUEUED, api_open=False)
     try:
-        _, address, _ = queued.launch(
+        app, address, _ = queued.launch(
             server_name=server.host,
             server_port=server.port,
             share=False,
@@ -86,11 +88,13 @@ def launch(page: gr.Blocks, server: ServerSettings, *, open_browser: bool = Fals
             quiet=True,
             footer_links=[],
             run_history=False,
-            max_file_size="1mb",
+            max_file_size=_LARGEST_UPLOAD,
             ssr_mode=False,
             mcp_server=False,
             **options,
         )
     except OSError as error:
         raise ServerError(f"The page cannot be served: {error}.", "Choose another port with --port.") from error
+    # Before Gradio's own routes, which take every address they do not know for a page.
+    app.router.routes[:0] = routes(service.run_shelf)
     return str(address)

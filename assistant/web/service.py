@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from assistant.errors import ModelError, ShotwiseError
 from assistant.records import Answer
 from assistant.settings import ModelSettings
+from assistant.web.jobs import Jobs
+from assistant.web.opened_run import RunShelf
 from assistant.web.shelf import AnswerShelf
 
 if TYPE_CHECKING:
@@ -48,15 +50,17 @@ class Service:
     """One model for all visitors; runs wait for their turn, and each can be stopped."""
 
     def __init__(self, settings: ModelSettings | None = None, model: ChatModel | None = None) -> None:
-        self._settings = settings or ModelSettings()
+        self.settings = settings or ModelSettings()
         self._model = model
         self._assistant: Assistant | None = None
         self._turn = threading.Lock()
         self._runs: dict[str, threading.Event] = {}
         self._waiting = 0
         self.answers = AnswerShelf()
-        name = self._settings.model if model is None else model.name
-        self.status = Status("loading", f"Loading the model {name} …", name, self._settings.adapter)
+        self.jobs = Jobs()
+        self.run_shelf = RunShelf()
+        name = self.settings.model if model is None else model.name
+        self.status = Status("loading", f"Loading the model {name} …", name, self.settings.adapter)
 
     def start(self) -> None:
         """Begin to load in the background."""
@@ -148,7 +152,7 @@ class Service:
     def _load_model(self) -> ChatModel:
         from assistant.generation.loading import load_chat_model
 
-        return load_chat_model(self._settings)
+        return load_chat_model(self.settings)
 
     def _prepare_retrieval(self) -> tuple[str, ...]:
         """Build missing built-in indexes and warm up the encoder; return what stands in the way."""

@@ -32,7 +32,7 @@ def main() -> None:
     from assistant.web.service import Service
 
     service = Service(model=ScriptedModel(reply, word_seconds=0.05))
-    launch(build_page(service), ServerSettings(port=int(sys.argv[1])))
+    launch(build_page(service), ServerSettings(port=int(sys.argv[1])), service)
     service.start()
     threading.Event().wait()
 
