@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assistant.commands.evaluate import STOPPED, build_bars, stop_signal
+from assistant.commands.evaluation_board import Board
+from assistant.commands.loading import load_assistant
 from assistant.commands.options import Json, ModelOptions, grouped
-from assistant.commands.terminal import BuildBar, say, show, show_json, table
+from assistant.commands.terminal import say, show, show_json, table
 from assistant.errors import SettingError
 
 if TYPE_CHECKING:
     from assistant.evaluation.progress import Progress
     from assistant.evaluation.recipes import Recipe, RecipeRun
-    from assistant.retrieval.building import BuildProgress
-
-_QUIET_INTERVAL_S = 5.0
-_STOPPED = 130
 
 recipe_app = typer.Typer(help="Recipes: published experiments as they were run, and as they should have been.")
 
@@ -74,7 +69,6 @@ def run_recipe(
     as_json: Json = False,
 ) -> None:
     """Run a recipe; the same command goes on where it was stopped."""
-    from assistant.commands.loading import load_assistant
     from assistant.evaluation.recipe_report import markdown, recipe_record
     from assistant.evaluation.recipe_runs import Conditions, plan_recipe, run_plans
     from assistant.evaluation.recipes import load_recipe
@@ -87,12 +81,11 @@ def run_recipe(
         if path is not None and not Path(path).expanduser().resolve().parent.is_dir():
             raise SettingError(f"The folder of '{path}' does not exist.", "Make it first.")
     check_model(model.settings())
+    with build_bars() as bars:
+        plans, left_out = plan_recipe(recipe, Conditions(data, limit), building=bars)
     assistant = load_assistant(model.settings())
-    with _Bars() as bars:
-        plans, left_out = plan_recipe(recipe, assistant, Conditions(data, limit), building=bars.building)
-    stop = threading.Event()
-    with _Bars() as bars, stopping(stop):
-        runs = run_plans(recipe, plans, assistant, stop=stop, report=bars.running)
+    with stop_signal() as stop:
+        runs = run_plans(plans, assistant, stop=stop, report=_told)
     record = recipe_record(recipe, runs, left_out)
     if out is not None:
         Path(out).expanduser().write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -100,63 +93,13 @@ def run_recipe(
         _write_html(recipe, runs, Path(html).expanduser())
     show_json(record) if as_json else show(markdown(recipe, runs, left_out))
     if stop.is_set():
-        raise typer.Exit(_STOPPED)
+        say("Stopped; what was finished is kept. The same command goes on.")
+        raise typer.Exit(STOPPED)
 
 
-class _Bars:
-    """Progress bars on stderr: one for each index that is built, one for each run."""
-
-    def __init__(self) -> None:
-        self._built: dict[str, BuildBar] = {}
-        self._open: list[Any] = []
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for bar in self._built.values():
-            bar.__exit__()
-        for bar in self._open:
-            bar.close()
-
-    def building(self, name: str, progress: BuildProgress) -> None:
-        if name not in self._built:
-            self._built[name] = BuildBar(f"Index of {name}")
-        self._built[name].tell(progress)
-
-    def running(self, run: RecipeRun) -> Callable[[Progress], None]:
-        from tqdm import tqdm
-
-        say(f"{run.title}:")
-        interval = 0.1 if sys.stderr.isatty() else _QUIET_INTERVAL_S
-        bar = tqdm(desc=run.name, unit=" answers", file=sys.stderr, mininterval=interval, dynamic_ncols=True)
-        self._open.append(bar)
-
-        def tell(progress: Progress) -> None:
-            bar.total = progress.total
-            rates = [one.accuracy for one in progress.arms if one.accuracy is not None]
-            if rates:
-                bar.set_postfix_str(f"accuracy {min(rates):.2f} to {max(rates):.2f}", refresh=False)
-            bar.update(progress.done - bar.n)
-
-        return tell
-
-
-@contextmanager
-def stopping(stop: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C set `stop`, so that what is done is kept; the second breaks off."""
-
-    def first(number: int, frame: object) -> None:
-        del number, frame
-        say("\nStopping: what is finished is kept. Once more to break off at once.")
-        stop.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, first)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _told(run: RecipeRun) -> Callable[[Progress], None]:
+    say(f"{run.title}:")
+    return Board().tell
 
 
 def _page(recipe: Recipe) -> str:

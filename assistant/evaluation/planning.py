@@ -80,8 +80,8 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
         block_size=wanted.evaluation.block_size,
         check_size=wanted.evaluation.check_size,
         data=data.facts,
-        index_facts={} if index is None else _index_facts(index),
-        prompts_sha256=_prompts_sha256(task, chosen),
+        index_facts={} if index is None else index_facts(index),
+        prompts_sha256=prompts_sha256(task, chosen),
         notes=(*data.notes, *notes, *more, *(index.notes if index is not None else ())),
     )
     return replace(plan, notes=(*plan.notes, *_seed_notes(plan)))
@@ -242,7 +242,7 @@ def _seed_notes(plan: Plan) -> tuple[str, ...]:
     return (f"Answered with {len(plan.seeds)} seeds: {', '.join(repeated)}{rest}.",)
 
 
-def _index_facts(index: DemonstrationIndex) -> dict[str, Any]:
+def index_facts(index: DemonstrationIndex) -> dict[str, Any]:
     """Return what tells one index from another; when it was built does not."""
     manifest = index.manifest
     return {
@@ -255,7 +255,7 @@ def _index_facts(index: DemonstrationIndex) -> dict[str, Any]:
     }
 
 
-def _prompts_sha256(task: Task, strategies: Sequence[Strategy]) -> str:
+def prompts_sha256(task: Task, strategies: Sequence[Strategy]) -> str:
     """Return the hash of every prompt file that is used."""
     templates = sorted({strategy.template for strategy in strategies if strategy.template})
     files = [paths.prompts() / "tasks" / f"{task.name}.toml"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 from assistant import paths
 from assistant.answering import Assistant
 from assistant.evaluation.datasets import DataSet, LoadedSet, load_dataset, load_rows
-from assistant.evaluation.outcomes import Arm, Sample
+from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.plan import Plan
+from assistant.evaluation.planning import BuildReport, index_facts, prompts_sha256, with_model
 from assistant.evaluation.pools import pool_index
 from assistant.evaluation.progress import Report
 from assistant.evaluation.recipes import Recipe, RecipeRun
@@ -23,7 +23,6 @@ from assistant.generation.chat_model import ChatModel, StopSignal
 from assistant.prompting.strategies import find_strategy
 from assistant.prompting.tasks import load_task
 from assistant.retrieval.encoders import DEFAULT
-from assistant.retrieval.index import BuildProgress, DemonstrationIndex
 from assistant.settings import RetrievalSettings, SamplingSettings
 
 
@@ -38,12 +37,11 @@ class Conditions:
 
 def plan_recipe(
     recipe: Recipe,
-    assistant: Assistant,
     conditions: Conditions,
     *,
-    building: Callable[[str, BuildProgress], None] | None = None,
+    building: BuildReport | None = None,
 ) -> tuple[list[tuple[RecipeRun, Plan]], list[str]]:
-    """Return the plan of every run that can be carried out, and sentences about those that cannot.
+    """Return the plan of every run that can be carried out, without the model's part, and what is left out.
 
     Indexes that are missing are built. Data are read before the first question is asked.
 
@@ -56,12 +54,11 @@ def plan_recipe(
         if data is None:
             left_out.append(f"{run.title}: it needs the data set '{run.data}'; say --data DIR.")
         else:
-            plans.append((run, _plan(recipe, run, data, assistant, conditions, building)))
+            plans.append((run, _plan(recipe, run, data, conditions, building)))
     return plans, left_out
 
 
 def run_plans(
-    recipe: Recipe,
     plans: list[tuple[RecipeRun, Plan]],
     assistant: Assistant,
     *,
@@ -78,14 +75,15 @@ def run_plans(
         if stop is not None and stop.is_set():
             break
         with in_roles(assistant.model, run.roles):
+            complete = with_model(plan, assistant.model)
             tell = None if report is None else report(run)
-            records.append((run, evaluate(plan, assistant, folder_of(recipe, run, plan), stop=stop, report=tell)))
+            records.append((run, evaluate(complete, assistant, folder_of(complete), stop=stop, report=tell)))
     return records
 
 
-def folder_of(recipe: Recipe, run: RecipeRun, plan: Plan) -> Path:
+def folder_of(plan: Plan) -> Path:
     """Return the folder of a run; other settings have another one, so that none is ever mixed."""
-    return paths.runs() / f"{recipe.name}-{run.name}-{plan.hash[:8]}"
+    return paths.runs() / f"{plan.name}-{plan.hash[:8]}"
 
 
 @contextmanager
@@ -107,9 +105,8 @@ def _plan(
     recipe: Recipe,
     run: RecipeRun,
     data: DataSet,
-    assistant: Assistant,
     conditions: Conditions,
-    building: Callable[[str, BuildProgress], None] | None,
+    building: BuildReport | None,
 ) -> Plan:
     task = load_task(data.task)
     arms = run.arms(task)
@@ -118,8 +115,8 @@ def _plan(
     index = None
     if any(arm.is_baseline or find_strategy(arm.strategy).needs_index for arm in arms):
         pool = loaded or load_dataset(data.name, conditions.data_dir, seed=run.seed)
-        told = None if building is None else lambda state: building(data.title, state)
-        index = pool_index(pool, conditions.encoder, told)
+        name = f"{data.name} (train)"
+        index = pool_index(pool, conditions.encoder, None if building is None else lambda done: building(name, done))
     return Plan(
         name=f"{recipe.name}-{run.name}",
         task=task.name,
@@ -132,9 +129,8 @@ def _plan(
         retrieval=RetrievalSettings(k=run.k),
         sampling=SamplingSettings(max_new_tokens=run.max_new_tokens),
         data=_data_facts(run, data, loaded),
-        model=_model_facts(assistant.model, run),
-        index_facts={} if index is None else _index_facts(index),
-        prompts_sha256=_prompts_hash(task.name, arms),
+        index_facts={} if index is None else index_facts(index),
+        prompts_sha256=prompts_sha256(task, [find_strategy(arm.strategy) for arm in arms if not arm.is_baseline]),
         notes=_notes(run, data, loaded),
     )
 
@@ -165,34 +161,3 @@ def _data_facts(run: RecipeRun, data: DataSet, loaded: LoadedSet | None) -> dict
     if loaded is not None:
         facts |= {"sha256": dict(loaded.fingerprints), "seed": loaded.seed}
     return facts
-
-
-def _model_facts(model: ChatModel, run: RecipeRun) -> dict[str, Any]:
-    facts = {
-        "name": model.name,
-        "adapter": model.adapter,
-        "dtype": model.dtype,
-        "identity": dict(getattr(model, "identity", {})),
-    }
-    return {**facts, "roles": run.roles} if run.roles else facts
-
-
-def _index_facts(index: DemonstrationIndex) -> dict[str, Any]:
-    manifest = index.manifest
-    return {
-        "name": index.name,
-        "rows": manifest.count,
-        "encoder": dict(manifest.encoder),
-        "source": manifest.source.get("fingerprint"),
-    }
-
-
-def _prompts_hash(task: str, arms: tuple[Arm, ...]) -> str:
-    """Return the sha256 of every file of words that the arms use."""
-    names = {find_strategy(arm.strategy).template for arm in arms if not arm.is_baseline} - {""}
-    files = [paths.prompts() / "tasks" / f"{task}.toml"]
-    files += [paths.prompts() / "templates" / f"{name}.toml" for name in sorted(names)]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -161,7 +161,8 @@ def _read_recipe(path: Path) -> Recipe:
 
 def _read_run(path: Path, table: Mapping[str, Any]) -> RecipeRun:
     checked_keys(path, table, _RUN_KEYS, ("name", "title", "data", "strategies", "readings"))
-    run = RecipeRun(**{key: tuple(value) if key in _TUPLES else value for key, value in table.items()})
+    values: dict[str, Any] = {key: tuple(value) if key in _TUPLES else value for key, value in table.items()}
+    run = RecipeRun(**values)
     _check_run(path, run)
     return run
 
