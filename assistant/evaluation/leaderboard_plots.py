@@ -176,11 +176,10 @@ def pareto(rows: Sequence[Row], *, cost: str = "tokens", measure: str = "accurac
     front = pareto_front(costs, [row[measure] for row in shown])
 
     def draw(axes: Any) -> None:
-        smallest = min((one for one in costs if one > 0), default=1.0)
-        reach = max([*costs, smallest]) * 1.6
-        axes.set_xscale("symlog", linthresh=smallest, linscale=0.4)
-        ends = [end for row in shown for end in (row.get(f"{measure}_interval") or [row[measure]])]
-        axes.set(xlim=(-smallest * 0.6, reach), ylim=(max(-0.02, min(ends) - 0.03), min(1.03, max(ends) + 0.04)))
+        reach = _cost_axis(axes, costs)
+        ends = [end for place in front for end in (shown[place].get(f"{measure}_interval") or ())]
+        ends += [row[measure] for row in shown]
+        axes.set(ylim=(max(-0.02, min(ends) - 0.03), min(1.03, max(ends) + 0.04)))
         steps = sorted((costs[place], shown[place][measure]) for place in front)
         axes.step([x for x, _ in steps] + [reach], [y for _, y in steps] + [steps[-1][1]], where="post", color=GREEN)
         marks = [(x, row[measure]) for x, row in zip(costs, shown, strict=True)]
@@ -199,7 +198,6 @@ def pareto(rows: Sequence[Row], *, cost: str = "tokens", measure: str = "accurac
                 zorder=2.5,
                 **style,
             )
-        show_numbers(axes.xaxis)
         show_percent(axes.yaxis)
         axes.set_title(f"{measure.replace('_', ' ').capitalize()} against {cost}")
         axes.grid()
@@ -209,6 +207,20 @@ def pareto(rows: Sequence[Row], *, cost: str = "tokens", measure: str = "accurac
 
     best = ", ".join(shown[place]["name"] for place in front)
     return Plot(f"{measure} against {cost} per answer; on the front: {best}", 3.4 + 0.185 * len(shown), draw)
+
+
+def _cost_axis(axes: Any, costs: Sequence[float]) -> float:
+    """Scale the axis of costs by logarithms, with a place for 0 if anything is free; return its right end."""
+    paid = [one for one in costs if one > 0] or [1.0]
+    smallest, reach = min(paid), max(paid) * 1.6
+    free = min(costs, default=0.0) == 0
+    if free:
+        axes.set_xscale("symlog", linthresh=smallest, linscale=0.4)
+    else:
+        axes.set_xscale("log")
+    axes.set_xlim(-smallest * 0.6 if free else smallest / 1.6, reach)
+    show_numbers(axes.xaxis, smallest, reach, zero=free)
+    return reach
 
 
 def cost_per_answer(row: Row, cost: str) -> float:
@@ -230,7 +242,8 @@ def pareto_front(costs: Sequence[float], measures: Sequence[float]) -> list[int]
 def _pareto_point(axes: Any, x: float, row: Row, *, on_front: bool, measure: str) -> None:
     edge = GREEN if on_front else SOFT
     low, high = row.get(f"{measure}_interval") or (row[measure], row[measure])
-    axes.plot([x, x], [low, high], color=edge, linewidth=1, alpha=0.6, zorder=2)
+    if on_front:  # more intervals would hide each other; the forest plot has them all
+        axes.plot([x, x], [low, high], color=edge, linewidth=1, alpha=0.6, zorder=2)
     axes.plot(
         x,
         row[measure],

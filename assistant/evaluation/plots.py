@@ -23,6 +23,7 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (3, 1)), "-", 
 WIDTH = 4.4
 """Inches: at 360 pixels the letters are still ten pixels high."""
 LONGEST_NAME = 44
+_MOST_TICKS = 5
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "shotwise",
@@ -130,10 +131,16 @@ def show_percent(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
 
 
-def show_numbers(axis: Any) -> None:
-    """Write the ticks of a logarithmic matplotlib axis as plain numbers, at the powers of ten alone."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
+def show_numbers(axis: Any, low: float, high: float, *, zero: bool) -> None:
+    """Write the ticks of a logarithmic matplotlib axis as a few round numbers between low and high."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [step * 10.0**power for power in powers for step in steps if low * 0.8 <= step * 10.0**power <= high]
+        if len(ticks) <= _MOST_TICKS:
+            break
+    axis.set_major_locator(FixedLocator([0.0, *ticks] if zero else ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
     axis.set_minor_locator(NullLocator())
 
@@ -148,7 +155,7 @@ class Spot(NamedTuple):
 _SPOTS = tuple(
     Spot(x * far, y * far)
     for far in (9.5, 18.0, 27.0)
-    for x, y in ((1, 0), (0, 1), (-1, 0), (0, -1), (0.75, 0.75), (0.75, -0.75), (-0.75, 0.75), (-0.75, -0.75))
+    for x, y in ((1.15, 0), (0, 1), (-1.15, 0), (0, -1), (0.75, 0.75), (0.75, -0.75), (-0.75, 0.75), (-0.75, -0.75))
 )
 
 

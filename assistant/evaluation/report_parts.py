@@ -78,20 +78,17 @@ def per_strategy(record: Record) -> str:
     """Return, folded by row: confusion, ROC and calibration plots and the figures of each label."""
     folds = []
     for place, row in enumerate(words.ranked(record["results"])):
-        plots = []
-        if row.get("confusion"):
-            plots.append(leaderboard_plots.confusion(row["confusion"], row["name"]))
-        if row.get("roc_curve"):
-            plots.append(leaderboard_plots.roc(row))
-        if row.get("calibration_curve"):
-            plots.append(leaderboard_plots.calibration(row))
         heads = ("Label", "Precision", "Recall", "F1", "Answers")
         labels = [
             (one["label"], *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1")), f"{one['support']:,}")
             for one in row.get("per_class") or ()
         ]
-        if plots or labels:
-            folds.append(fold(row["name"], table(heads, labels) + figures(plots), shown=place == 0))
+        plots = [leaderboard_plots.roc(row)] if row.get("roc_curve") else []
+        plots += [leaderboard_plots.calibration(row)] if row.get("calibration_curve") else []
+        if labels:
+            drawn = leaderboard_plots.confusion(row["confusion"], row["name"]).svg()
+            both = f'<div class="plots"><figure>{drawn}</figure><div>{table(heads, labels)}</div></div>'
+            folds.append(fold(row["name"], both + figures(plots), shown=place == 0))
     return section("Label by label", *folds, anchor="labels")
 
 
@@ -136,10 +133,7 @@ def samples(record: Record) -> str:
     strategies = [
         row["name"] for row in record["results"] if row["kind"] == "strategy" and row["calibration"] == "none"
     ]
-    divided = [
-        (one.sample, one.target, f"{one.right} of {len(one.answers)}", _by_answer(one.answers))
-        for one in report_samples.dividing(arms, strategies, MOST_DIVIDED)
-    ]
+    divided = [_divided(one, arms) for one in report_samples.dividing(arms, strategies, MOST_DIVIDED)]
     errors = []
     for row in words.ranked(record["results"]):
         worst = report_samples.worst_errors(arms[row["name"]], MOST_ERRORS)
@@ -147,21 +141,22 @@ def samples(record: Record) -> str:
     return "".join(
         (
             section("Flipped samples", *flipped, anchor="flipped"),
-            section(
-                "Where strategies disagree",
-                table(("Sample", "Meant", "Right", "Answers"), divided),
-                anchor="disagreement",
-            ),
+            section("Where strategies disagree", *divided, anchor="disagreement"),
             section("Worst errors", *errors, anchor="errors"),
         )
     )
 
 
-def _by_answer(answers: Mapping[str, str | None]) -> str:
+def _divided(sample: report_samples.Divided, arms: report_samples.ByArm) -> str:
     said: dict[str, list[str]] = {}
-    for name, answer in answers.items():
-        said.setdefault("unreadable" if answer is None else answer, []).append(name)
-    return "; ".join(f"{cut(answer, 60)}: {', '.join(names)}" for answer, names in said.items())
+    for name, answer in sample.answers.items():
+        said.setdefault("unreadable" if answer is None else cut(answer, 80), []).append(name)
+    prompts = [one.prompt for name in sample.answers for one in arms[name] if one.sample == sample.sample]
+    prompt = min(filter(None, prompts), key=len, default="")
+    shown = f'<span class="soft">Shortest prompt</span><pre>{esc(cut(prompt, LONGEST_TEXT))}</pre>' if prompt else ""
+    answers = table(("Answer", "Strategies"), [(answer, ", ".join(names)) for answer, names in said.items()])
+    note = f"meant {cut(sample.target, 80)}; {sample.right} of {len(sample.answers)} are right"
+    return fold(sample.sample, answers + shown, note)
 
 
 def _flip(before: Outcome, after: Outcome, pair: Record) -> str:
@@ -230,7 +225,7 @@ def time(record: Record) -> str:
 
 
 def origins(record: Record) -> str:
-    """Return notes, data, model, index, versions and settings: what it takes to do it again."""
+    """Return data, model, index, versions and settings: what it takes to do it again."""
     folds = [
         fold(title, table(("Name", "Value"), words.flattened(record[key])))
         for key, title in (
@@ -243,6 +238,10 @@ def origins(record: Record) -> str:
         if record.get(key)
     ]
     digest = f'<p class="soft">Settings hash <code>{esc(record.get("settings_hash", ""))}</code></p>'
-    return section("Notes", paragraphs(record.get("notes") or ()), anchor="notes") + section(
-        "To do it again", digest, *folds, anchor="origins"
-    )
+    return section("To do it again", digest, *folds, anchor="origins")
+
+
+def notes(record: Record) -> str:
+    """Return what was noted while the run was planned and carried out."""
+    listed = "".join(f"<li>{esc(note)}</li>" for note in record.get("notes") or ())
+    return section("Notes", f"<ul>{listed}</ul>" if listed else "", anchor="notes")

@@ -149,20 +149,24 @@ def ranked(rows: Sequence[Record], kind: str = "") -> list[Record]:
 
 
 def headline(record: Record) -> list[str]:
-    """Return the run's answer in two or three sentences; a winner only if the statistics name one."""
+    """Return the run's answer in a few sentences; a winner only if the statistics name one."""
     rows, measure = record["results"], main_measure(record["results"])
     strategies, plain = ranked(rows, "strategy"), ranked(rows, "baseline")
     if not strategies:
         return ["Nothing was answered by a language model."]
+    found: list[str] = []
     best = strategies[0]
-    found = [
-        f"Highest {measure_name(record).lower()}: {best['name']}, {with_interval(best, measure)}, n = {best['n']:,}."
-    ]
     pairs = {pair["b"]: pair for pair in record.get("pairs") or ()}
+    better = [row["name"] for row in strategies if pairs.get(row["name"], {}).get("verdict") == "better"]
+    if better:
+        found.append(f"Measurably better than {record['baseline']}: {', '.join(better)}.")
+    elif any(row["name"] in pairs for row in strategies):
+        found.append(f"No strategy is measurably better than {record['baseline']}.")
+    found.append(
+        f"Highest {measure_name(record).lower()}: {best['name']}, {with_interval(best, measure)}, n = {best['n']:,}."
+    )
     if best["name"] in pairs:
         found.append(pair_sentence(pairs[best["name"]]))
-    elif best["name"] == record.get("baseline") and pairs:
-        found.append("It is the baseline that the others are compared with: none of them is measurably better.")
     if plain:
         higher = " That is at least as high as any strategy here." if plain[0][measure] >= best[measure] else ""
         found.append(

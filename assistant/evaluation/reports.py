@@ -63,6 +63,7 @@ def html_report(record: Record, *, title: str = "", lead: Sequence[str] = (), ex
             *(_html_part(one) for one in extra),
             parts.leaderboard(record),
             parts.comparisons(record),
+            parts.notes(record),
             parts.per_strategy(record),
             parts.problems(record),
             parts.samples(record),

@@ -99,6 +99,15 @@ def test_samples_that_divide_the_strategies_most_come_first():
     assert found[0].answers == {"a": "negative", "b": "negative", "c": None, "d": None}
 
 
+def test_where_strategies_disagree_is_told_with_who_said_what_and_the_prompt():
+    text = report_parts.samples(RECORD)
+    part = text[text.index("Where strategies disagree") : text.index("Worst errors")]
+    first = report_samples.dividing(report_samples.outcomes_by_arm(RECORD), ["fixed (labels)", "nearest (labels)"], 99)
+    assert part.count("Shortest prompt") == 10
+    assert {one.sample for one in first} & set(part.replace("<", " ").replace(">", " ").split())
+    assert "of 3 are right" in part
+
+
 def test_long_prompts_are_cut_and_say_so():
     record = run_record([replace(one, prompt="word " * 5_000) for one in MADE])
     assert "19,000 more characters" in report_parts.samples(record)

@@ -12,9 +12,10 @@ RECORD = run_record(MADE)
 
 def test_the_headline_names_a_winner_where_the_statistics_do():
     found = headline(RECORD)
-    assert found[0].startswith("Highest accuracy: nearest (labels), ")
-    assert found[1].endswith(" after Holm: better.")
-    assert found[2].startswith("Without a language model, knn-vote reaches ")
+    assert found[0] == "Measurably better than fixed (labels): nearest (labels)."
+    assert found[1].startswith("Highest accuracy: nearest (labels), ")
+    assert found[2].endswith(" after Holm: better.")
+    assert found[3].startswith("Without a language model, knn-vote reaches ")
 
 
 def test_the_headline_names_no_winner_that_the_statistics_do_not_name():
@@ -23,11 +24,13 @@ def test_the_headline_names_no_winner_that_the_statistics_do_not_name():
     wrong = next(place for place, one in enumerate(fixed) if not one.correct)
     ahead[wrong] = replace(ahead[wrong], correct=True, score=1.0)
     found = headline(run_record([*fixed, *ahead]))
-    assert found[0].startswith("Highest accuracy: other (labels)")
-    assert "not distinguishable with n = 20" in found[1]
+    assert found[0] == "No strategy is measurably better than fixed (labels)."
+    assert found[1].startswith("Highest accuracy: other (labels)")
+    assert "not distinguishable with n = 20" in found[2]
     turned = [replace(one, strategy="fixed") for one in ahead] + [replace(one, strategy="other") for one in fixed]
     behind = headline(run_record(turned))
-    assert "none of them is measurably better" in behind[1]
+    assert behind[0] == found[0]
+    assert behind[1].startswith("Highest accuracy: fixed (labels)")
 
 
 def test_without_a_language_model_there_is_nothing_to_recommend():

@@ -247,7 +247,7 @@ def test_a_report_can_open_with_words_and_parts_of_its_own():
 
 
 def test_what_it_takes_to_do_it_again_is_listed():
-    text = report_parts.origins(RECORD)
+    text = report_parts.origins(RECORD) + report_parts.notes(RECORD)
     for word in ("ab12cd", "retrieval.guard.cosine", "0.95", "beef", "reviews.csv", "The set is old and public."):
         assert word in text
 
