@@ -7,8 +7,9 @@ labels of each prompt as branches, which see the prompt and themselves but not e
     prefix | . . q q q | a a b      (labels "a a A" and "b B": the last token of a label is not read)
            | q q q q q | a a b
 
-So one pass and few columns of logits score every label of every prompt. Models that would not honour
-such a mask get whole rows.
+So one pass and few columns of logits score every label of every prompt. Where layers have a window that
+is narrower than that, labels continue the cache of their prompt; models that would not honour such a
+mask at all get whole rows.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from assistant.generation.labels import (
     Place,
     Sums,
     batches,
+    continued_sums,
     decoder_sums,
     summed,
     takes_few_logits,
@@ -34,7 +36,7 @@ from assistant.generation.labels import (
 )
 from assistant.generation.prefixes import Prefix, PrefixShelf
 
-_CPU_TOKENS, _DEVICE_TOKENS = 1024, 16_384
+_CPU_TOKENS, _DEVICE_TOKENS = 1024, 8192
 """Tokens of one pass: enough to keep the processor busy; more only costs memory."""
 _SEEN_PER_TOKEN = 16
 """Every row gets a copy of the prefix: a pass may see at most so many times its own tokens."""
@@ -68,12 +70,7 @@ class LabelScorer:
             return
         sizes = [(len(row.prompt) + row.longest) * len(row.labels) for row in rows]
         for numbers in batches(sizes, self._most):
-            batch = [rows[number] for number in numbers]
-            if self._is_encoder_decoder:
-                run = partial(decoder_sums, self._network, batch, shared=not self._virtual)
-            else:
-                run = partial(whole_row_sums, self._network, batch)
-            yield numbers, _quietly(run)
+            yield numbers, partial(_in_parts, self._plain, [rows[number] for number in numbers])
 
     def _branched(self, rows: Sequence[LabelRow]) -> Iterator[Pass]:
         shared = _common_beginning([row.prompt for row in rows])
@@ -86,7 +83,13 @@ class LabelScorer:
             return branched_sums(self._network, batch, prefix())
 
         for numbers in batches([self._size(row, len(shared)) for row in rows], self._most):
-            yield numbers, _quietly(partial(run, [rows[number] for number in numbers]))
+            yield numbers, partial(_in_parts, run, [rows[number] for number in numbers])
+
+    def _plain(self, batch: Sequence[LabelRow]) -> Sums:
+        if self._is_encoder_decoder:
+            return decoder_sums(self._network, batch, shared=not self._virtual)
+        # Branches are out of the question only because of a window's width: a cache is honoured.
+        return (continued_sums if self._longest_branched else whole_row_sums)(self._network, batch)
 
     def _size(self, row: LabelRow, shared: int) -> int:
         """Return how much of a pass a row takes, in tokens: by what it reads, sees or keeps of logits."""
@@ -194,11 +197,18 @@ def _longest_branched(network: Any) -> int:
     return (getattr(config, "sliding_window", None) if slides else None) or sys.maxsize
 
 
-def _quietly(run: Callable[[], Sums]) -> Callable[[], Sums]:
-    """Return the same without the bookkeeping for gradients."""
+def _in_parts(run: Callable[[Sequence[LabelRow]], Sums], rows: Sequence[LabelRow]) -> Sums:
+    """Return what a pass gives, from two passes of half the rows each where the device has no memory for one.
 
-    def quiet() -> Sums:
+    Raises:
+        torch.cuda.OutOfMemoryError: if there is none for a single row.
+    """
+    try:
         with torch.inference_mode():
-            return run()
-
-    return quiet
+            return run(rows)
+    except torch.cuda.OutOfMemoryError:
+        if len(rows) == 1:
+            raise
+    # Outside of the handler, which holds on to the tensors of the pass that failed.
+    half = len(rows) // 2
+    return [*_in_parts(run, rows[:half]), *_in_parts(run, rows[half:])]

@@ -1,6 +1,6 @@
-"""Sums of log-probabilities of labels, from whole rows: exact under every model and adapter, with nothing shared.
+"""Sums of log-probabilities of labels in the plain ways, which are exact under every model and adapter.
 
-`label_batches.py` decides when a model needs this way; it is also what its faster way is tested against.
+`label_batches.py` decides which way a model needs, and has the fastest one.
 """
 
 from __future__ import annotations
@@ -72,19 +72,56 @@ def takes_few_logits(model: Any) -> bool:
 
 
 def whole_row_sums(model: Any, rows: Sequence[LabelRow]) -> Sums:
-    """Return the sums from one row per prompt and label, padded at the right."""
+    """Return the sums from one row per prompt and label, padded at the right; labels of one token share a row."""
     pairs = [(row.prompt, label) for row in rows for label in row.labels]
-    whole = [[*prompt, *label] for prompt, label in pairs]
-    ids = padded(whole, model.device)
+    read = [(*prompt, *label[:-1]) for prompt, label in pairs]
+    numbers = {ids: number for number, ids in enumerate(dict.fromkeys(read))}
+    ids = padded(list(numbers), model.device)
     width = ids.shape[1]
-    keep = width + 1 - min(len(prompt) for prompt, _ in pairs)
-    few = {"logits_to_keep": keep} if takes_few_logits(model) else {}
-    mask = padded([[1] * len(row) for row in whole], model.device)
+    few = {"logits_to_keep": width + 1 - min(len(prompt) for prompt, _ in pairs)} if takes_few_logits(model) else {}
+    mask = padded([[1] * len(one) for one in numbers], model.device)
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **few).logits
     # Counted from the end, because virtual tokens may stand before the prompt.
     places = [
-        Place(number, len(prompt) - 1 + step - width, token, number)
-        for number, (prompt, label) in enumerate(pairs)
+        Place(numbers[one], len(prompt) - 1 + step - width, token, at)
+        for at, (one, (prompt, label)) in enumerate(zip(read, pairs, strict=True))
+        for step, token in enumerate(label)
+    ]
+    return summed(logits, places, rows)
+
+
+def continued_sums(model: Any, rows: Sequence[LabelRow]) -> Sums:
+    """Return the sums from a pass over the prompts and, with copies of their cache, one over the labels.
+
+    Prompts are padded at the left, as for generation, and labels at the right, where nothing looks back
+    from; every layer keeps its own window.
+    """
+    from transformers import DynamicCache
+
+    count, device = max(len(row.labels) for row in rows), model.device
+    width, wide = max(len(row.prompt) for row in rows), max(row.longest for row in rows) - 1
+    ids = torch.tensor([[0] * (width - len(row.prompt)) + list(row.prompt) for row in rows], device=device)
+    mask = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in rows], device=device)
+    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
+    few = {"logits_to_keep": 1} if takes_few_logits(model) else {}
+    places_of = (mask.cumsum(-1) - 1).clamp_(min=0)
+    read = model(
+        input_ids=ids, attention_mask=mask, position_ids=places_of, past_key_values=cache, use_cache=True, **few
+    )
+    logits = read.logits[:, -1:].repeat_interleave(count, 0)
+    if wide:
+        cache.batch_repeat_interleave(count)
+        fed = [label[:-1] for row in rows for label in (*row.labels, *[(0,)] * (count - len(row.labels)))]
+        own = torch.tensor([[*label, *[0] * (wide - len(label))] for label in fed], device=device)
+        after = mask.sum(-1).repeat_interleave(count)[:, None] + torch.arange(wide, device=device)
+        seen = torch.cat([mask.repeat_interleave(count, 0), torch.ones_like(own)], dim=1)
+        more = model(input_ids=own, attention_mask=seen, position_ids=after, past_key_values=cache, use_cache=True)
+        logits = torch.cat([logits, more.logits], dim=1)
+    starts = [at * count + number for at, row in enumerate(rows) for number in range(len(row.labels))]
+    labels = [label for row in rows for label in row.labels]
+    places = [
+        Place(start, step, token, number)
+        for number, (start, label) in enumerate(zip(starts, labels, strict=True))
         for step, token in enumerate(label)
     ]
     return summed(logits, places, rows)

@@ -11,7 +11,7 @@ import transformers
 from assistant.errors import ModelError, PromptTooLong
 from assistant.generation import label_batches, prefixes
 from assistant.generation.label_batches import LabelScorer
-from assistant.generation.labels import LabelRow, batches, whole_row_sums
+from assistant.generation.labels import LabelRow, batches, continued_sums, whole_row_sums
 from tests.generation.test_local_model import LABELS, QUESTIONS, asked, plain
 from tests.generation.tiny_models import FAMILIES, SHAPE
 
@@ -165,9 +165,12 @@ def test_branches_equal_whole_rows_under_every_attention_and_number_format(atten
     network = network_of("Llama", **SHAPE, attn_implementation=attention).to(getattr(torch, dtype))
     assert network.config._attn_implementation == attention
     rows = rows_of(12, 97)
-    found, wanted = run(LabelScorer(network, [END]), rows), whole_row_sums(network, rows)
-    for scores, whole in zip(found, wanted, strict=True):
+    with torch.inference_mode():
+        found, wanted = run(LabelScorer(network, [END]), rows), whole_row_sums(network, rows)
+        continued = continued_sums(network, rows)
+    for scores, others, whole in zip(found, continued, wanted, strict=True):
         assert scores == pytest.approx(whole, abs=far)
+        assert others == pytest.approx(whole, abs=far)
 
 
 def test_a_score_does_not_depend_on_the_company(chat_model):
@@ -206,6 +209,26 @@ def test_labels_of_one_token_need_one_pass(chat_model, counted):
     (scores,) = model.score_labels([prompt], [labels])
     assert (counter.passes, counter.tokens) == (1, len(prompt.token_ids))
     assert math.fsum(math.exp(score) for score in scores) < 1
+
+
+def test_a_prompt_wider_than_a_window_is_read_once_for_all_its_labels(chat_model, counted, monkeypatch):
+    model = chat_model("mistral")
+    prompts = [asked(model, question) for question in QUESTIONS]
+    assert min(len(prompt.token_ids) for prompt in prompts) > model.network.config.sliding_window
+    monkeypatch.setattr(model._scorer, "_most", 10**6)
+    counter = counted(model.network)
+    model.score_labels(prompts, [LABELS] * len(prompts))
+    longest = max(len(model.renderer.label_ids(prompts[0], label)) for label in LABELS)
+    widest = max(len(prompt.token_ids) for prompt in prompts)
+    assert (counter.passes, counter.tokens) == (2, len(prompts) * (widest + len(LABELS) * (longest - 1)))
+
+
+def test_labels_of_one_token_share_a_whole_row(counted):
+    network = network_of("Bloom", **OTHERS["Bloom"])
+    counter, prompt = counted(network), tuple(range(10, 30))
+    ((*scores,),) = run(LabelScorer(network, [END]), [LabelRow(prompt, ((4,), (5,), (6, 7)))])
+    assert counter.tokens == 2 * (len(prompt) + 1)
+    assert scores == pytest.approx([scored_plainly(network, prompt, label) for label in ((4,), (5,), (6, 7))], abs=1e-4)
 
 
 def test_a_common_beginning_is_read_once_and_a_static_one_once_for_all_calls(counted):
@@ -306,6 +329,23 @@ def test_a_prompt_that_leaves_no_room_for_a_label_is_refused(chat_model):
     model = chat_model("llama3")
     with pytest.raises(PromptTooLong):
         model.score_labels([asked(model, "x"), asked(model, "film " * 600)], [LABELS] * 2)
+
+
+def test_where_memory_is_short_a_batch_is_halved(monkeypatch):
+    network, rows = network_of("Llama", **SHAPE), rows_of(9, 97)
+    whole, sizes = run(LabelScorer(network, [END]), rows), []
+    plainly = label_batches.branched_sums
+
+    def narrow(network, rows, prefix):
+        sizes.append(len(rows))
+        if len(rows) > 3:
+            raise torch.cuda.OutOfMemoryError
+        return plainly(network, rows, prefix)
+
+    monkeypatch.setattr(label_batches, "branched_sums", narrow)
+    for scores, same in zip(run(LabelScorer(network, [END]), rows), whole, strict=True):
+        assert scores == pytest.approx(same, abs=1e-5)
+    assert sizes == [9, 4, 2, 2, 5, 2, 3]
 
 
 def test_a_full_device_is_one_sentence(chat_model, monkeypatch):
