@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
+from assistant.commands.advise import advise
 from assistant.commands.ask import ask, compare, prompt
 from assistant.commands.chat import chat
 from assistant.commands.demo_model import demo_app
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (ask, chat, compare, evaluate, prompt, serve):
+for command in (advise, ask, chat, compare, evaluate, prompt, serve):
     app.command()(command)
 for name, group in (
     ("index", index_app),

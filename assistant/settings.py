@@ -146,6 +146,43 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class AdviceSettings:
+    """What an advice may spend, and on what; the defaults are some minutes on a CPU with the built-in model."""
+
+    budget: int = 3_000
+    """Model calls in all."""
+    seconds: float | None = None
+    """Time after which no block begins; None: the budget alone decides, and the same seed gives the same advice."""
+    strategies: tuple[str, ...] = ()
+    """Empty: all that fit the task, but for controls."""
+    baseline: str = ""
+    """The strategy that is always tested; empty: the first."""
+    reading: str = ""
+    """`labels` or `generate`; empty: labels where they can be scored."""
+    wording: str = "default"
+    """Of the instruction."""
+    pool: int = 1_000
+    """Rows that become demonstrations, where an index has to be built."""
+    encoder: str = EncoderSettings.encoder
+    """Of that index."""
+    seed: int = 0
+    """Of cuts, draws and sampling."""
+    retrieval: RetrievalSettings = RetrievalSettings()
+    """How demonstrations are chosen."""
+    sampling: SamplingSettings = SamplingSettings()
+    """How tokens are drawn."""
+
+    def __post_init__(self) -> None:
+        """Check ranges and names."""
+        _require(self.budget >= 1, f"A budget of {self.budget} model calls is none.")
+        _require(self.pool >= 1, f"There must be at least 1 demonstration to choose from, not {self.pool}.")
+        _require(self.seconds is None or self.seconds > 0, f"{self.seconds} seconds are no time.", "Give more.")
+        _require(0 <= self.seed < 2**31, f"The seed must be 0 or a positive number, not {self.seed}.")
+        if self.reading:
+            _member("reading", self.reading, READINGS)
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """Where the page is served: this machine only."""
 

@@ -21,7 +21,8 @@ _NAME_WIDTH = 40
 class Board:
     """Live progress on stderr: one line per arm and a bar on a terminal, else a line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "answers") -> None:
+        self._unit = unit
         self._live = sys.stderr.isatty()
         self._lines = 0
         self._told = float("-inf")
@@ -41,22 +42,22 @@ class Board:
             return
         self._told = now
         if not self._live:
-            say(line(progress))
+            say(line(progress, self._unit))
             return
-        lines = [*(_arm_line(arm) for arm in progress.arms), line(progress)]
+        lines = [*(_arm_line(arm) for arm in progress.arms), line(progress, self._unit)]
         up = f"\033[{self._lines}F" if self._lines else ""
         sys.stderr.write(up + "".join(f"\033[K{text}\n" for text in lines))
         sys.stderr.flush()
         self._lines = len(lines)
 
 
-def line(progress: Progress) -> str:
+def line(progress: Progress, unit: str = "answers") -> str:
     """Return the whole evaluation's progress on one line."""
     share = progress.done / progress.total if progress.total else 1.0
     full = round(share * _BAR_WIDTH)
     left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
     bar = "█" * full + "░" * (_BAR_WIDTH - full)
-    return f"{bar} {progress.done:,} of {progress.total:,} answers{left}  {progress.sentence}"
+    return f"{bar} {progress.done:,} of {progress.total:,} {unit}{left}  {progress.sentence}"
 
 
 def _arm_line(arm: ArmProgress) -> str:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,54 +19,19 @@ from assistant.evaluation.answers import message_of
 from assistant.evaluation.baselines import baselines_for
 from assistant.evaluation.datasets import LoadedSet
 from assistant.evaluation.outcomes import Arm, Sample
-from assistant.evaluation.pools import pool_index
+from assistant.evaluation.pools import pool_index, pool_index_name
 from assistant.evaluation.samples import ids_hash
 from assistant.evaluation.sequential import ALPHA
 from assistant.prompting.strategies import Strategy, find_strategy, strategies_for
 from assistant.prompting.tasks import Task
 from assistant.retrieval.building import BuildProgress
 from assistant.retrieval.opened import DemonstrationIndex
-from assistant.settings import READINGS, EncoderSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import AdviceSettings
 
-BUDGET = 3_000
-"""Model calls; some minutes on a CPU with the built-in model."""
 DEV_SHARE = 0.6
 """The share of the budget that the race may spend; the rest is for test."""
 BLOCK_SIZE = 16
-POOL = 1_000
 FINALISTS = 3
-
-
-@dataclass(frozen=True)
-class AdviceSettings:
-    """What is asked of an advice; defaults suit a few minutes on a CPU."""
-
-    budget: int = BUDGET
-    """Model calls in all."""
-    seconds: float | None = None
-    """Time after which no block begins; None: the budget alone decides, and the same seed gives the same advice."""
-    strategies: tuple[str, ...] = ()
-    """Empty: all that fit the task, but for controls."""
-    baseline: str = ""
-    """The strategy that the others are measured by; empty: the first."""
-    reading: str = ""
-    """`labels` or `generate`; empty: labels where they can be scored."""
-    wording: str = "default"
-    pool: int = POOL
-    """Rows that become demonstrations, where an index has to be built."""
-    encoder: str = EncoderSettings.encoder
-    seed: int = 0
-    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
-    sampling: SamplingSettings = field(default_factory=SamplingSettings)
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.budget < 1 or self.pool < 1:
-            raise SettingError(f"A budget of {self.budget} calls with {self.pool} demonstrations makes no sense.")
-        if self.seconds is not None and self.seconds <= 0:
-            raise SettingError(f"{self.seconds} seconds are no time.", "Leave out --seconds, or give more.")
-        if self.reading and self.reading not in READINGS:
-            raise UnknownName("reading", self.reading, READINGS)
 
 
 @dataclass(frozen=True)
@@ -121,7 +87,7 @@ def plan_advice(
     split: str | None = None,
     index: str | None = None,
     name: str | None = None,
-    progress: Callable[[BuildProgress], None] | None = None,
+    progress: Callable[[str, BuildProgress], None] | None = None,
 ) -> AdvicePlan:
     """Return the plan for a table or a known data set; the index of its pool is built if none is given.
 
@@ -135,7 +101,7 @@ def plan_advice(
         split: Of a hub data set.
         index: The index that demonstrations come from.
         name: Of the run; None makes one from the data and the plan's hash.
-        progress: Is told how far the building of the index is.
+        progress: Is told the name of an index that is built, and how far it is.
 
     Raises:
         ShotwiseError: if the data, the task, the index or the budget cannot be used.
@@ -144,9 +110,8 @@ def plan_advice(
     loaded = load_rows(
         source, task=task, seed=settings.seed, pool=settings.pool, data_dir=data_dir, fields=fields, split=split
     )
-    index = index or pool_index(loaded, settings.encoder, progress).name
-    opened = DemonstrationIndex.open(index)
-    arms, left_out = _arms(assistant, loaded, index, settings)
+    opened = _opened(loaded, index, settings.encoder, progress)
+    arms, left_out = _arms(assistant, loaded, opened.name, settings)
     plan = AdvicePlan(
         name=name or "",
         task=loaded.task.name,
@@ -155,7 +120,7 @@ def plan_advice(
         without_model=baselines_for(loaded.task),
         dev=_kept_together(loaded.dev[:MOST_ROWS]),
         test=_kept_together(loaded.test[:MOST_ROWS]),
-        index=index,
+        index=opened.name,
         settings=settings,
         data=_data_facts(source, loaded),
         model=_model_facts(assistant),
@@ -169,6 +134,15 @@ def plan_advice(
 def calls_per_answer(strategy: Strategy) -> int:
     """Return how often the model is called for one answer."""
     return strategy.samples if strategy.samples > 1 else 2 if strategy.reasoning == "asked" else 1
+
+
+def _opened(
+    loaded: LoadedSet, index: str | None, encoder: str, progress: Callable[[str, BuildProgress], None] | None
+) -> DemonstrationIndex:
+    if index is not None:
+        return DemonstrationIndex.open(index)
+    name = pool_index_name(loaded, encoder)
+    return pool_index(loaded, encoder, None if progress is None else partial(progress, name))
 
 
 def _arms(

@@ -54,7 +54,7 @@ def advice_record(plan: AdvicePlan, ran: Ran, created: str) -> dict[str, Any]:
         "settings_hash": plan.hash,
         "data": dict(plan.data),
         "model": dict(plan.model),
-        "recommendation": recommendation(test, pairs, ran.finalists, measure),
+        "recommendation": recommendation(test, pairs, ran.finalists, measure, _untested(ran)),
         "chosen": ran.standings[0],
         "baseline": plan.baseline,
         "finalists": list(ran.finalists),
@@ -72,6 +72,10 @@ def advice_record(plan: AdvicePlan, ran: Ran, created: str) -> dict[str, Any]:
         "left_out": dict(plan.left_out),
         "notes": list(plan.notes),
     }
+
+
+def _untested(ran: Ran) -> list[str]:
+    return [name for name in ran.race.still_in if name not in ran.finalists]
 
 
 def _all(outcomes: Outcomes) -> list[Outcome]:

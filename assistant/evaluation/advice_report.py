@@ -12,6 +12,7 @@ from assistant.evaluation.advice_sections import Fold, Section, facts, sections,
 Record = Mapping[str, Any]
 _STYLE = """
 .lead p:first-child { font-size: 1.2rem; line-height: 1.4; font-weight: 600; letter-spacing: -.01em; }
+.lead p { max-width: none; }
 .texts { margin: 0; } .texts dt { color: var(--soft); font-size: .85rem; margin-top: 6px; }
 .texts dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
 tbody th { font-weight: 500; }
@@ -27,7 +28,7 @@ def html_advice(record: Record) -> str:
     body = "".join(
         (
             f'<header><h1>{elements.esc(title(record))}</h1><p class="facts">{shown}</p></header>',
-            f'<div class="lead">{elements.paragraphs((found["sentence"], *found["more"]))}</div>',
+            f'<div class="lead">{elements.paragraphs(_unbroken((found["sentence"], *found["more"])))}</div>',
             *map(_html_section, sections(record)),
         )
     )
@@ -40,13 +41,18 @@ def html_advice(record: Record) -> str:
     )
 
 
+def _unbroken(sentences: Sequence[str]) -> list[str]:
+    """Return the sentences with no line break before a percent sign."""
+    return [sentence.replace(" %", "\u00a0%") for sentence in sentences]
+
+
 def _html_section(section: Section) -> str:
     folds = (
         elements.fold(name, "".join(_html_fold(one) for one in inside), note) for name, note, inside in section.folds
     )
     return elements.section(
         section.title,
-        elements.paragraphs(section.sentences),
+        elements.paragraphs(_unbroken(section.sentences)),
         elements.table(section.heads, section.rows, plain=section.plain),
         elements.paragraphs(section.notes, "soft"),
         elements.figures(section.plots),

@@ -127,7 +127,7 @@ def _race(record: Record) -> Section:
     how = (
         f"After every {record['settings']['block_size']} samples, a strategy that was clearly worse than its rivals "
         f"was dropped. The test allows for looking that often: the chance that the best strategy was dropped is at "
-        f"most {race['alpha']:.0%}. The race ended because {race['ended']}."
+        f"most {100 * race['alpha']:.0f} %. The race ended because {race['ended']}."
     )
     spared = f"Dropping losers early spared {saved:,} model calls." if saved else ""
     return Section(
@@ -144,21 +144,21 @@ def _measure(record: Record) -> str:
 
 
 def _cost(record: Record) -> Section:
-    rows, measure = record["dev"]["results"], record["measure"]
+    measure = record["measure"]
+    rows = [row for row in record["dev"]["results"] if row["kind"] == "strategy"]
     plots = [leaderboard_plots.pareto(rows, measure=measure)]
     if all("seconds" in row for row in rows):
         plots.append(leaderboard_plots.pareto(rows, cost="seconds", measure=measure))
-    by_cost = sorted(rows, key=lambda row: cost_per_answer(row, "tokens"))
-    front = [
-        by_cost[place]["name"]
-        for place in leaderboard_plots.pareto_front(
-            [cost_per_answer(row, "tokens") for row in by_cost], [row[measure] for row in by_cost]
-        )
-    ]
+    costs = [cost_per_answer(row, "tokens") for row in rows]
+    front = leaderboard_plots.pareto_front(costs, [row[measure] for row in rows])
+    free = words.ranked(record["dev"]["results"], "baseline")
+    best = f"Without a model and its tokens, {free[0]['name']} reaches {words.with_interval(free[0], measure)} on dev."
     return Section(
         "What an answer costs, on dev",
         [
-            f"No other is both cheaper in tokens and better: {', '.join(front)}.",
+            f"On the front, where no strategy is both cheaper in tokens and better: "
+            f"{', '.join(rows[place]['name'] for place in front)}.",
+            *([best] if free else []),
             "Dropped strategies answered fewer samples, so their intervals are wider.",
         ],
         plots=plots,

@@ -13,7 +13,11 @@ Row = Mapping[str, Any]
 
 
 def recommendation(
-    test: Sequence[Row], pairs: Sequence[Comparison], finalists: Sequence[str], measure: str
+    test: Sequence[Row],
+    pairs: Sequence[Comparison],
+    finalists: Sequence[str],
+    measure: str,
+    untested: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return which arm to use, why in one sentence, and further sentences.
 
@@ -24,6 +28,7 @@ def recommendation(
         pairs: The chosen arm (the first finalist) compared with every other arm on test.
         finalists: The chosen arm, then its rivals.
         measure: `accuracy` or `score`.
+        untested: Arms that the race had not dropped, and that were not among the finalists.
     """
     rows = {row["name"]: row for row in test}
     chosen = rows[finalists[0]]
@@ -31,22 +36,28 @@ def recommendation(
     kind, use, sentence = _among_strategies(chosen, among, rows, measure)
     without = [one for one in pairs if rows[one.other]["kind"] == "baseline"]
     best = max(without, key=lambda one: rows[one.other][measure], default=None)
+    rest = [f"Still in the race at its end, but not tested: {_listed(untested)}."] if untested else []
     if best is None:
-        return {"kind": kind, "use": use, "sentence": sentence, "more": []}
+        return {"kind": kind, "use": use, "sentence": sentence, "more": rest}
     figure = with_interval(rows[best.other], measure)
     if best.verdict == "better":
         without_model = (
             f"Use {best.other}, which asks no language model: on {best.n:,} test samples it reaches {figure}, "
             f"better than the chosen strategy, {chosen['name']}, with {with_interval(chosen, measure)}."
         )
-        return {"kind": "no model", "use": best.other, "sentence": without_model, "more": [f"Or else: {sentence}"]}
+        return {
+            "kind": "no model",
+            "use": best.other,
+            "sentence": without_model,
+            "more": [f"Or else: {sentence}", *rest],
+        }
     beside = f"Every baseline without a language model is worse; the best of them, {best.other}, reaches {figure}."
     if best.verdict != "worse":
         beside = (
             f"Without a language model, {best.other} reaches {figure}: no measurable difference from "
             f"{chosen['name']}, so the model has not yet shown its worth."
         )
-    return {"kind": kind, "use": use, "sentence": sentence, "more": [beside]}
+    return {"kind": kind, "use": use, "sentence": sentence, "more": [beside, *rest]}
 
 
 def _among_strategies(

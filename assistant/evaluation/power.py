@@ -110,9 +110,9 @@ def power_record(n: int, tried: int, accuracy: float, discordant: float) -> dict
     curse = winners_curse(accuracy, n, tried)
     needed = samples_needed(0.05, discordant) if discordant >= 0.05 else None
     seen = (
-        f"With n = {n:,} and answers that differ on {discordant:.0%} of the samples, "
+        f"With n = {n:,} and answers that differ on {100 * discordant:.0f} % of the samples, "
         + (f"a true gap of {100 * gap:.1f} points" if gap is not None else "no gap, however large,")
-        + f" would be seen in {POWER:.0%} of such experiments."
+        + f" would be seen in {100 * POWER:.0f} % of such experiments."
     )
     best = (
         f"The best of {tried} equally good strategies would look up to {100 * curse:.1f} points better than it is "

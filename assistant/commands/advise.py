@@ -1,0 +1,211 @@
+"""`advise`: which strategy to use for a task, from a fixed budget, as one report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assistant.commands.evaluate import STOPPED, OutputOptions, build_bars, listed, stop_signal
+from assistant.commands.evaluation_board import Board
+from assistant.commands.loading import load_assistant
+from assistant.commands.options import Json, K, ModelOptions, grouped
+from assistant.commands.terminal import say, show, show_json, table
+from assistant.errors import SettingError
+from assistant.settings import AdviceSettings, EncoderSettings, RetrievalSettings, SamplingSettings
+
+if TYPE_CHECKING:
+    from assistant.data import Fields
+    from assistant.evaluation.advice_plan import AdvicePlan
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """Where the rows come from."""
+
+    task: Annotated[str | None, typer.Option(help="The task [default: that of the known data set].")] = None
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of public data sets.")] = None
+    split: Annotated[str | None, typer.Option(help="Split of a hub data set.")] = None
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", metavar="FIELD", help="Input column; repeat for pairs.")
+    ] = None
+    output: Annotated[str | None, typer.Option(metavar="FIELD", help="Column of the label or answer.")] = None
+    rationale: Annotated[str | None, typer.Option(metavar="FIELD", help="Column of the reasoning.")] = None
+    identity: Annotated[str | None, typer.Option("--id", metavar="FIELD", help="Column of a unique id.")] = None
+    group: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="Column of a group, which is never split over dev and test.")
+    ] = None
+
+    def fields(self) -> Fields | None:
+        """Return the columns that were named, or None if they are to be guessed.
+
+        Raises:
+            SettingError: if only some of them were named.
+        """
+        from assistant.data import Fields
+
+        if not self.inputs and not self.output:
+            if self.rationale or self.identity or self.group:
+                raise SettingError("Which columns are the input and the answer?", "Add --input and --output.")
+            return None
+        if not self.inputs or not self.output:
+            raise SettingError("Input and answer are named together or not at all.", "Add --input and --output.")
+        return Fields(tuple(self.inputs), self.output, self.rationale, self.identity, self.group)
+
+
+@dataclass(frozen=True)
+class BudgetOptions:
+    """How much may be spent, and on what."""
+
+    budget: Annotated[int, typer.Option(help="Model calls in all.")] = AdviceSettings.budget
+    seconds: Annotated[
+        float | None, typer.Option(help="Also stop after this time; then the clock decides how much is asked.")
+    ] = None
+    strategies: Annotated[
+        str | None, typer.Option(help="Names, separated by commas [default: all that fit, but for controls].")
+    ] = None
+    baseline: Annotated[str | None, typer.Option(help="Always in the test [default: the first strategy].")] = None
+    reading: Annotated[str | None, typer.Option(help="labels or generate [default: labels where there are any].")] = (
+        None
+    )
+    index: Annotated[
+        str | None, typer.Option(help="Index of demonstrations [default: built from the training part].")
+    ] = None
+    pool: Annotated[int, typer.Option(help="Rows of the training part that go into that index.")] = AdviceSettings.pool
+    encoder: Annotated[str, typer.Option(help="default (all-MiniLM-L6-v2), toy, a local folder or a hub id.")] = (
+        EncoderSettings.encoder
+    )
+    k: K = RetrievalSettings.k
+    wording: Annotated[str, typer.Option(help="Wording of the instruction; see: shotwise task show.")] = "default"
+    max_new_tokens: Annotated[int, typer.Option(help="Tokens after which a reply is cut.")] = (
+        SamplingSettings.max_new_tokens
+    )
+    seed: Annotated[int, typer.Option(help="Of cuts, draws and sampling: the same seed gives the same advice.")] = (
+        AdviceSettings.seed
+    )
+
+    def settings(self) -> AdviceSettings:
+        """Return them as settings.
+
+        Raises:
+            ShotwiseError: if one is out of its range.
+        """
+        return AdviceSettings(
+            budget=self.budget,
+            seconds=self.seconds,
+            strategies=listed(self.strategies),
+            baseline=self.baseline or "",
+            reading=self.reading or "",
+            wording=self.wording,
+            pool=self.pool,
+            encoder=self.encoder,
+            seed=self.seed,
+            retrieval=RetrievalSettings(k=self.k),
+            sampling=SamplingSettings(max_new_tokens=self.max_new_tokens, seed=self.seed),
+        )
+
+
+@grouped
+def advise(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A known data set (reviews, sst2 …), a CSV, TSV, JSON Lines or Parquet file, or a hub id.",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the run, to go on with it later.")] = None,
+    *,
+    rows: RowOptions,
+    spending: BudgetOptions,
+    model: ModelOptions,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the record (JSON) here.")] = None,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as one HTML file.")] = None,
+    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as Markdown.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which strategy to use: all race on one part of the rows, the best are measured on another."""
+    from assistant import paths
+    from assistant.evaluation.advice_plan import plan_advice
+    from assistant.evaluation.advisor import advise as carry_out
+    from assistant.generation.loading import check_model
+
+    OutputOptions(out=out, html=html, markdown=markdown).check()
+    settings, fields = spending.settings(), rows.fields()
+    if name is not None:
+        paths.checked_name(name, "advice")
+    check_model(model.settings())
+    assistant = load_assistant(model.settings())
+    with build_bars() as bars:
+        plan = plan_advice(
+            source,
+            assistant,
+            settings,
+            task=rows.task,
+            data_dir=rows.data,
+            fields=fields,
+            split=rows.split,
+            index=spending.index,
+            name=name,
+            progress=bars,
+        )
+    folder = paths.runs() / plan.name
+    with stop_signal() as stop, Board("model calls") as board:
+        record = carry_out(plan, assistant, folder, stop=stop, report=board.tell)
+    if record is None:
+        say(_how_to_go_on(plan))
+        raise typer.Exit(STOPPED)
+    _write(record, folder, out, html, markdown)
+    show_json(record) if as_json else show(_told(record, folder))
+
+
+def _write(record: Mapping[str, Any], folder: Path, out: str | None, html: str | None, markdown: str | None) -> None:
+    """Write the report into the run's folder, and whatever else was asked for."""
+    from assistant.evaluation.advice_report import html_advice, markdown_advice
+    from assistant.evaluation.progress import write_json
+
+    page, text = html_advice(record), markdown_advice(record)
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    if html:
+        Path(html).expanduser().write_text(page, encoding="utf-8")
+    if markdown:
+        Path(markdown).expanduser().write_text(text, encoding="utf-8")
+    if out:
+        write_json(Path(out).expanduser(), record)
+
+
+def _told(record: Mapping[str, Any], folder: Path) -> str:
+    """Return the advice as it is told on a terminal."""
+    from assistant.evaluation.advice_sections import sections
+
+    result = sections(record)[0]
+    found = record["recommendation"]
+    return "\n".join(
+        (
+            found["sentence"],
+            *found["more"],
+            "",
+            f"{result.title}:",
+            table(result.heads, result.rows),
+            "",
+            *(f"- {sentence}" for sentence in (*record["race"]["exits"], *record["power"]["sentences"])),
+            "",
+            f"Report: {folder / 'report.html'}",
+            f"Record: {folder / 'advice.json'}",
+        )
+    )
+
+
+def _how_to_go_on(plan: AdvicePlan) -> str:
+    """Return what to type to go on: the same command, under the same name."""
+    words = sys.argv[1:] if len(sys.argv) > 1 else ["advise", str(plan.data["source"])]
+    if not any(word == "--name" or word.startswith("--name=") for word in words):
+        words = [*words, "--name", plan.name]
+    return f"Stopped; what was finished is kept. Go on with: shotwise {shlex.join(words)}"
