@@ -12,7 +12,7 @@ from assistant.evaluation.leaderboard import summarise
 from assistant.prompting.tasks import load_task
 from tests.evaluation.toy_runs import label_outcomes
 
-NASTY = "<script>alert('$x$ & \"y\"')</script>"
+NASTY = '<script>$x$ & "y"</script>'
 
 
 def rows_of(task_name="sentiment"):
