@@ -64,15 +64,28 @@ class StudyReport:
         }
 
 
+def _named_facts(report: StudyReport) -> list[tuple[str, str]]:
+    """Return the facts that stand under the title: who was asked about what."""
+    data, model, index = (report.facts.get(name) or {} for name in ("data", "model", "index"))
+    rows = f"{index['rows']:,} rows" if index.get("rows") else None
+    named = [
+        *(("data", data.get("source")), ("split", data.get("split")), ("samples", report.facts.get("n"))),
+        *(("model", model.get("name")), ("adapter", model.get("adapter")), ("index", rows)),
+        ("settings", str(report.facts.get("settings_hash", ""))[:12]),
+    ]
+    return [(name, str(value)) for name, value in named if value]
+
+
 def markdown(report: StudyReport) -> str:
     """Return the report as Markdown; of a folded table only how long it is."""
-    blocks = [f"# {report.title}", *report.verdicts]
+    facts = "; ".join(f"{name} {_one_line(value)}" for name, value in _named_facts(report))
+    blocks = [f"# {_one_line(report.title)}", *([facts] if facts else []), *map(_one_line, report.verdicts)]
     for table in report.tables:
         if table.folded:
             blocks.append(f"{table.title}: {len(table.rows)}; the HTML and JSON reports list them.")
         elif table.rows:
             blocks += [f"## {table.title}", _markdown_table(table), *([table.note] if table.note else [])]
-    blocks += ["## Notes", "\n".join(f"- {note}" for note in report.notes)] if report.notes else []
+    blocks += ["## Notes", "\n".join(f"- {_one_line(note)}" for note in report.notes)] if report.notes else []
     return "\n\n".join(blocks) + "\n"
 
 
@@ -104,12 +117,14 @@ def page(report: StudyReport) -> str:
     """Return the report as one HTML file that loads nothing from anywhere and runs no script."""
     style = files("assistant.evaluation").joinpath("report.css").read_text(encoding="utf-8")
     title = parts.esc(report.title)
+    named = (f"<span>{parts.esc(name)} <b>{parts.esc(value)}</b></span>" for name, value in _named_facts(report))
+    facts = f'<p class="facts">{"".join(named)}</p>'
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>{title} · Shotwise</title><style>{style}</style></head>"
-        f"<body><main><header><h1>{title}</h1></header>{section(report)}</main></body></html>\n"
+        f"<body><main><header><h1>{title}</h1>{facts}</header>{section(report)}</main></body></html>\n"
     )
 
 

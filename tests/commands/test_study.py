@@ -54,6 +54,7 @@ def test_a_study_prints_markdown_and_writes_record_page_and_table(name, study, h
     assert record.keys() >= KEYS
     assert (record["study"], record["finished"], record["n"]) == (name, True, 4)
     assert record["verdicts"][0] in out
+    assert f"; samples 4; model scripted; index 8 rows; settings {record['settings_hash'][:12]}" in out
     page = files["html"].read_text(encoding="utf-8")
     assert page.count("<svg") >= 1
     assert not re.search(r'(?:src|href)="(?!#)', page), "the page loads nothing"

@@ -45,7 +45,7 @@ def report(**changes):
         notes=[f"note {EVIL}"],
         findings={"n": 3},
         csv="a\n",
-        facts={"finished": False, "n": 2},
+        facts={"finished": False, "n": 2, "data": {"source": EVIL}, "index": {"rows": 1200}},
     )
     return replace(made, **changes)
 
@@ -86,6 +86,8 @@ def test_markdown_keeps_its_cells_and_names_the_length_of_a_folded_table():
     text = markdown(report())
     row = next(line for line in text.splitlines() if line.startswith("| &lt;img"))
     assert row == "| &lt;img src=x onerror=alert(1)> \\| a b &amp; c | 1 |"
+    assert "; samples 2; index 1,200 rows" in text
+    assert "<img" not in text
     assert "Folded: 1; the HTML and JSON reports list them." in text
     assert "Empty" not in text
 
