@@ -128,7 +128,7 @@ def xray(study: Study, arm: Arm, ceilings: Sequence[float] = CEILINGS) -> dict[s
             f"The task '{study.task.name}' has no right and wrong answers, so there is no accuracy to explain.",
             "Choose a task with labels, numbers or exact answers.",
         )
-    taus = sorted({*ceilings, 1.0, study.retrieval.guard.cosine}, reverse=True)
+    taus = sorted({*(min(tau, 1.0) for tau in ceilings), 1.0, study.retrieval.guard.cosine}, reverse=True)
     variants = [
         Variant(f"{arm.name}, ceiling {tau:g}", arm, replace(study.retrieval, guard=guard_at(tau)), study.sampling.seed)
         for tau in taus

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.answering import Request
+from assistant.answering import Assistant, Request
 from assistant.errors import SettingError
 from assistant.evaluation.answers import message_of
 from assistant.evaluation.intervals import Interval, bootstrap, bootstrap_of
@@ -121,10 +121,12 @@ def score_orders(study: Study, arm: Arm) -> Records:
 
 def _scored(study: Study, arm: Arm, samples: Sequence[Sample]) -> Records:
     """Return the records of one block; all prompts of the block are scored in one batch."""
+    requests = [_request(study, arm, sample) for sample in samples]
+    study.assistant.embed_ahead(requests)
     prompts: list[RenderedPrompt] = []
     records: Records = []
-    for sample in samples:
-        shown, orders, rendered = _reordered(study, arm, sample)
+    for sample, request in zip(samples, requests, strict=True):
+        shown, orders, rendered = _reordered(study.assistant, request)
         prompts += rendered
         records.append({"id": sample.id, "group": sample.group, "gold": list(sample.targets), "shown": shown})
         records[-1]["orders"] = orders
@@ -138,9 +140,8 @@ def _scored(study: Study, arm: Arm, samples: Sequence[Sample]) -> Records:
     return records
 
 
-def _reordered(study: Study, arm: Arm, sample: Sample) -> tuple[list[int], list[list[int]], list[RenderedPrompt]]:
-    """Return the shown order, all orders, and the prompt of each."""
-    request = Request(
+def _request(study: Study, arm: Arm, sample: Sample) -> Request:
+    return Request(
         message=message_of(study.task, sample),
         strategy=arm.strategy,
         task=study.task.name,
@@ -152,12 +153,16 @@ def _reordered(study: Study, arm: Arm, sample: Sample) -> tuple[list[int], list[
         sample_id=sample.id,
         group=sample.group,
     )
-    prepared = study.assistant.prepare(request)
+
+
+def _reordered(assistant: Assistant, request: Request) -> tuple[list[int], list[list[int]], list[RenderedPrompt]]:
+    """Return the shown order, all orders, and the prompt of each."""
+    prepared = assistant.prepare(request)
     by_rank = {hit.rank: hit.demonstration for hit in prepared.selection.hits}
     ranks = {demonstration.id: rank for rank, demonstration in by_rank.items()}
     shown = [ranks[demonstration.id] for demonstration in prepared.shown]
     orders = [list(order) for order in permutations(sorted(by_rank))]
-    rendered = [study.assistant.rebuild(request, prepared, [by_rank[rank] for rank in order]) for order in orders]
+    rendered = [assistant.rebuild(request, prepared, [by_rank[rank] for rank in order]) for order in orders]
     return shown, orders, rendered
 
 
