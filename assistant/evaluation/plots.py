@@ -11,6 +11,7 @@ import io
 import math
 import re
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -89,7 +90,10 @@ class Plot:
         from matplotlib.figure import Figure
 
         written = io.BytesIO()
-        with _drawing, rc_context(_STYLE):  # the style is global to matplotlib: one drawing at a time
+        # Style and warnings are global: one drawing at a time. A script that the font lacks is drawn as
+        # boxes in PNG images, and as it should be in SVG, whose text the browser draws.
+        with _drawing, rc_context(_STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
             figure = Figure(figsize=(WIDTH, self.height), layout="constrained")
             FigureCanvasAgg(figure)
             self.draw(figure.add_subplot())

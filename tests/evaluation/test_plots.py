@@ -110,6 +110,13 @@ def test_a_confusion_matrix_shows_every_count_and_the_unreadable():
     assert {"41", "7", "3", "0", "1,234", "9", "unreadable", "meant", "answered"} <= set(shown)
 
 
+def test_labels_in_any_script_are_drawn_without_a_murmur():
+    matrix = {"labels": ["消极", "积极"], "columns": ["消极", "积极", "unreadable"], "counts": [[1, 2, 3], [4, 5, 6]]}
+    plot = leaderboard_plots.confusion(matrix, "零样本 🙂")
+    assert "积极" in texts(plot.svg())
+    assert plot.png() == plot.png()
+
+
 def test_many_labels_have_a_curve_each():
     shown = texts(PLOTS["roc of six"].svg())
     assert all(label in shown for label in load_task("question-type").labels)
