@@ -156,7 +156,7 @@ def markdown(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Se
     published = published_part(recipe)
     blocks += part_blocks(published) if published else []
     if runs:
-        titles = [run.title for run, _ in runs]
+        titles = [run.title.split(":")[0] for run, _ in runs]
         blocks += ["## Ours", markdown_table([record for _, record in runs], titles).strip()]
     for run, record in runs:
         beside = beside_part(run, record)

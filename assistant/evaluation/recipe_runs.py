@@ -10,7 +10,7 @@ from typing import Any
 
 from assistant import paths
 from assistant.answering import Assistant
-from assistant.evaluation.datasets import DataSet, LoadedSet, load_dataset, load_rows
+from assistant.evaluation.datasets import DataSet, LoadedSet, find_data_set, load_dataset, load_rows
 from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.plan import Plan
 from assistant.evaluation.planning import BuildReport, index_facts, prompts_sha256, with_model
@@ -110,11 +110,11 @@ def _plan(
 ) -> Plan:
     task = load_task(data.task)
     arms = run.arms(task)
-    loaded = None if run.ids else load_dataset(data.name, conditions.data_dir, seed=run.seed)
+    loaded = None if run.ids else load_dataset(data.name, conditions.data_dir)
     samples = _samples(run, loaded, conditions)
     index = None
     if any(arm.is_baseline or find_strategy(arm.strategy).needs_index for arm in arms):
-        pool = loaded or load_dataset(data.name, conditions.data_dir, seed=run.seed)
+        pool = loaded or load_dataset(data.name, conditions.data_dir)
         name = f"{data.name} (train)"
         index = pool_index(pool, conditions.encoder, None if building is None else lambda done: building(name, done))
     return Plan(
@@ -137,10 +137,16 @@ def _plan(
 
 def _samples(run: RecipeRun, loaded: LoadedSet | None, conditions: Conditions) -> tuple[Sample, ...]:
     wished = run.limit if conditions.limit is None else min(run.limit, conditions.limit)
-    if loaded is not None:
-        return loaded.part(run.part)[:wished]
-    rows = load_rows(run.data, run.ids, run.part, conditions.data_dir)
-    return rows if wished >= len(rows) else tuple(drawn(rows, run.seed, lambda one: one.targets[0])[:wished])
+    if loaded is None:
+        rows = load_rows(run.data, run.ids, run.part, conditions.data_dir)
+        if wished >= len(rows):
+            return rows
+    else:
+        rows = loaded.part(run.part)
+        if run.seed == loaded.seed:
+            return rows[:wished]
+    by_label = load_task(find_data_set(run.data).task).labels
+    return tuple(drawn(rows, run.seed, lambda one: one.targets[0] if by_label else "")[:wished])
 
 
 def _notes(run: RecipeRun, data: DataSet, loaded: LoadedSet | None) -> tuple[str, ...]:
@@ -159,5 +165,5 @@ def _notes(run: RecipeRun, data: DataSet, loaded: LoadedSet | None) -> tuple[str
 def _data_facts(run: RecipeRun, data: DataSet, loaded: LoadedSet | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"source": data.name, "title": data.title, "split": run.part, "terms": data.terms}
     if loaded is not None:
-        facts |= {"sha256": dict(loaded.fingerprints), "seed": loaded.seed}
+        facts |= {"sha256": dict(loaded.fingerprints), "seed": loaded.seed, "draw_seed": run.seed}
     return facts

@@ -162,13 +162,13 @@ def test_the_pools_index_holds_training_rows_only_and_is_built_once():
         ("trec", 4452, 500, 500),
         ("mrpc", 3668, 408, 1725),
         ("rte", 2240, 250, 277),
-        ("stsb", 5749, 1500, 1379),
-        ("gsm8k", 4000, 500, 659),
+        ("stsb", 2000, 1500, 1379),
+        ("gsm8k", 2000, 500, 659),
         ("mmlu", 285, 1531, 14042),
-        ("bbh", 2011, 500, 4000),
+        ("bbh", 1000, 500, 4000),
         ("ag_news", 6000, 600, 1000),
-        ("dialogsum", 2000, 500, 500),
-        ("squad", 2000, 994, 3952),
+        ("dialogsum", 1000, 500, 500),
+        ("squad", 1000, 994, 3952),
         ("multiarith", 140, 60, 400),
         ("svamp", 300, 100, 600),
     ],
@@ -191,7 +191,7 @@ def test_published_sets_load_whole(name, pool, dev, test, data_dir):
 @pytest.mark.slow
 def test_imdb_is_drawn_evenly_from_sorted_files_and_cut_by_film(data_dir):
     loaded = load_dataset("imdb", data_dir)
-    assert (len(loaded.pool), len(loaded.dev), len(loaded.test)) == (2000, 500, 12500)
+    assert (len(loaded.pool), len(loaded.dev), len(loaded.test)) == (1000, 500, 12500)
     assert Counter(sample.targets[0] for sample in loaded.test[:100]) == {"negative": 50, "positive": 50}
     assert not {sample.group for sample in loaded.dev} & {row.group for row in loaded.pool}
     assert len({sample.group for sample in loaded.test[:100]}) > 80
