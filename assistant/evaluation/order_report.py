@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assistant.evaluation.orders import Lottery, OrderRow, lottery, plain, score_orders, verdict
+from assistant.evaluation.lottery import Lottery, OrderRow, lottery, plain, verdict
+from assistant.evaluation.orders import score_orders
 from assistant.evaluation.outcomes import Arm
 from assistant.evaluation.plots import Plot, percent
 from assistant.evaluation.studies import Study

@@ -1,4 +1,4 @@
-"""Order lottery: how lucky the shown order of the demonstrations is among all their orders.
+"""All orders of the demonstrations, asked: what the order lottery is drawn from.
 
 Every sample's demonstrations are put into all k! orders (k ≤ 4), and the labels are scored under
 each. An order is a permutation of ranks (retrieved demonstrations) or of places in the task's list
@@ -9,23 +9,13 @@ Source: Lu et al. 2021, Fantastically Ordered Prompts and Where to Find Them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from itertools import permutations
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from assistant.answering import Assistant, Request
 from assistant.errors import SettingError
 from assistant.evaluation.answers import message_of
-from assistant.evaluation.intervals import Interval, bootstrap, bootstrap_of
 from assistant.evaluation.outcomes import Arm, Sample
-from assistant.evaluation.paired import Comparison, compare_arms
-from assistant.evaluation.plots import percent
-from assistant.evaluation.report_words import p_value as p_words
-from assistant.evaluation.report_words import points
 from assistant.evaluation.studies import Records, Study, in_blocks
 from assistant.prompting.building import label_replies
 from assistant.prompting.strategies import find_strategy
@@ -34,46 +24,6 @@ from assistant.records import RenderedPrompt
 MOST_DEMONSTRATIONS = 4
 """5 demonstrations have 120 orders, a lottery that nobody waits for."""
 _SAMPLES_AT_ONCE = 8
-SHOWN, ENSEMBLE = "shown order", "mean over all orders"
-
-Order = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class OrderRow:
-    """One order (ranks as they stand in the prompt, the last nearest to the question) and its accuracy."""
-
-    order: Order
-    accuracy: float
-    shown: bool
-
-
-@dataclass(frozen=True)
-class Lottery:
-    """What all orders of the demonstrations come to, for one strategy."""
-
-    strategy: str
-    k: int
-    n: int
-    left_out: int
-    """Samples that had fewer than k demonstrations, and so fewer orders."""
-    rows: tuple[OrderRow, ...]
-    """Best first."""
-    shown_accuracy: float
-    percentile: float
-    """Share of the orders that are worse than the shown one, equal ones (itself too) counted half; 0…100."""
-    percentile_interval: Interval
-    lowest: float
-    mean: float
-    highest: float
-    swayed: float
-    """Share of samples whose answer is not the same under all orders."""
-    swayed_interval: Interval
-    order_p_value: float
-    """Cochran's Q: how probable such differences between orders are if no order were better."""
-    ensemble_accuracy: float
-    comparison: Comparison
-    """The permutation ensemble against the shown order, paired by sample."""
 
 
 def check_orders(study: Study, arm: Arm) -> None:
@@ -164,120 +114,3 @@ def _reordered(assistant: Assistant, request: Request) -> tuple[list[int], list[
     orders = [list(order) for order in permutations(sorted(by_rank))]
     rendered = [assistant.rebuild(request, prepared, [by_rank[rank] for rank in order]) for order in orders]
     return shown, orders, rendered
-
-
-def lottery(
-    strategy: str, k: int, labels: Sequence[str], records: Sequence[Mapping[str, Any]], seed: int = 0
-) -> Lottery:
-    """Return what the recorded scores say about the shown order.
-
-    Raises:
-        SettingError: if no sample has k demonstrations.
-    """
-    kept = [record for record in records if len(record["shown"]) == k]
-    if not kept:
-        raise SettingError(f"No sample was shown {k} demonstrations, so there is no lottery.", "Choose a lower --k.")
-    orders = [tuple(order) for order in kept[0]["orders"]]
-    scores = np.array([record["scores"] for record in kept])
-    gold = _gold(kept, labels)
-    right = np.take_along_axis(gold[:, None, :], scores.argmax(-1)[:, :, None], -1)[:, :, 0]
-    at_shown = np.array([orders.index(tuple(record["shown"])) for record in kept])
-    shown_right = right[np.arange(len(kept)), at_shown]
-    ensemble_right = gold[np.arange(len(kept)), scores.mean(1).argmax(-1)]
-    groups = [record["group"] for record in kept] if any(record["group"] for record in kept) else None
-    swayed = (scores.argmax(-1) != scores.argmax(-1)[:, :1]).any(1).astype(float)
-
-    def percentile(rows: NDArray[np.int64]) -> float:
-        return _percentile(right[rows].mean(0), float(shown_right[rows].mean()))
-
-    everything = np.arange(len(kept))
-    accuracies = right.mean(0)
-    most_shown = orders[int(np.bincount(at_shown).argmax())]
-    ids = [record["id"] for record in kept]
-    return Lottery(
-        strategy=strategy,
-        k=k,
-        n=len(kept),
-        left_out=len(records) - len(kept),
-        rows=_rows(orders, accuracies, most_shown),
-        shown_accuracy=float(shown_right.mean()),
-        percentile=percentile(everything),
-        percentile_interval=bootstrap_of(percentile, len(kept), groups=groups, seed=seed, draws=2000),
-        lowest=float(accuracies.min()),
-        mean=float(accuracies.mean()),
-        highest=float(accuracies.max()),
-        swayed=float(swayed.mean()),
-        swayed_interval=bootstrap(swayed.tolist(), groups=groups, seed=seed),
-        order_p_value=cochran_q(right),
-        ensemble_accuracy=float(ensemble_right.mean()),
-        comparison=compare_arms(
-            SHOWN,
-            {
-                SHOWN: dict(zip(ids, shown_right.tolist(), strict=True)),
-                ENSEMBLE: dict(zip(ids, ensemble_right.tolist(), strict=True)),
-            },
-            groups=None if groups is None else dict(zip(ids, groups, strict=True)),
-            binary=True,
-            seed=seed,
-        )[0],
-    )
-
-
-def _gold(records: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> NDArray[np.float64]:
-    """Return 1 where a label is right for a sample, (n, labels)."""
-    return np.array([[float(label in record["gold"]) for label in labels] for record in records])
-
-
-def _rows(orders: Sequence[Order], accuracies: NDArray[np.float64], shown: Order) -> tuple[OrderRow, ...]:
-    rows = [OrderRow(order, float(one), order == shown) for order, one in zip(orders, accuracies, strict=True)]
-    return tuple(sorted(rows, key=lambda row: (-row.accuracy, row.order)))
-
-
-def _percentile(accuracies: NDArray[np.float64], shown: float) -> float:
-    """Return the mid-rank percentile of `shown` among the orders' accuracies, 0…100."""
-    worse = np.count_nonzero(accuracies < shown - 1e-12)
-    equal = np.count_nonzero(np.abs(accuracies - shown) <= 1e-12)
-    return 100.0 * (worse + equal / 2) / len(accuracies)
-
-
-def cochran_q(right: NDArray[np.float64]) -> float:
-    """Return the p-value of Cochran's Q for right and wrong (n samples, m orders); 1 if nothing differs.
-
-    Source: Cochran 1950, The comparison of percentages in matched samples.
-    """
-    from scipy.stats import chi2
-
-    m = right.shape[1]
-    by_order, by_sample = right.sum(0), right.sum(1)
-    spread = m * by_sample.sum() - (by_sample**2).sum()
-    if spread == 0:
-        return 1.0
-    q = (m - 1) * (m * (by_order**2).sum() - by_order.sum() ** 2) / spread
-    return float(chi2.sf(q, m - 1))
-
-
-def verdict(found: Lottery) -> str:
-    """Return in words how lucky the shown order is, and whether orders differ at all."""
-    low, high = found.percentile_interval
-    luck = (
-        f"{found.strategy}: the shown order ({percent(found.shown_accuracy)}) is at percentile "
-        f"{found.percentile:.0f} ({low:.0f} to {high:.0f}) of its {len(found.rows)} orders, which reach "
-        f"{percent(found.lowest)} to {percent(found.highest)}, {percent(found.mean)} in the mean."
-    )
-    differ = (
-        "and the orders differ measurably in accuracy"
-        if found.order_p_value < 0.05
-        else f"but no order is measurably better than another with n = {found.n}"
-    )
-    sway = f"{percent(found.swayed, 0)} of the answers depend on the order, {differ}"
-    gap = found.comparison
-    ensemble = (
-        f"The mean over all orders has {percent(found.ensemble_accuracy)}, {points(gap.difference)} points "
-        f"({points(gap.interval.low)} to {points(gap.interval.high)}) against the shown order: {gap.verdict}."
-    )
-    return f"{luck} {sway} (Cochran's Q, {p_words(found.order_p_value)}). {ensemble}"
-
-
-def plain(found: Lottery) -> dict[str, Any]:
-    """Return the lottery as plain data."""
-    return {**asdict(found), "verdict": verdict(found)}
