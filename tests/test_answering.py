@@ -11,11 +11,12 @@ import pytest
 from assistant.answering import Assistant, Request
 from assistant.errors import IndexMismatch, IndexNotFound, PromptError, PromptTooLong, SettingError, UnknownName
 from assistant.generation.chat_model import ScriptedModel
+from assistant.generation.loading import load_chat_model
 from assistant.prompting.strategies import STRATEGIES
 from assistant.prompting.tasks import EXTRACT, TRIGGER
 from assistant.records import Message
 from assistant.retrieval.index import delete_index
-from assistant.settings import GuardSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import GuardSettings, ModelSettings, RetrievalSettings, SamplingSettings
 from tests.toys import REVIEWS, make_explained, make_problems, make_reviews
 
 WITTY = "a witty film"
@@ -529,6 +530,22 @@ def test_all_at_once_are_answered_as_one_by_one(toy, batch_size):
     alone = [assistant.answer(request) for request in asked_in_every_way()]
     assert list(map(without_seconds, together)) == list(map(without_seconds, alone))
     assert all(one.done for one in together)
+
+
+def test_a_real_model_answers_all_at_once_as_one_by_one(toy):
+    assistant = Assistant(load_chat_model(ModelSettings(model="demo", device="cpu", dtype="float32")))
+    short = SamplingSettings(max_new_tokens=6)
+    requests = [
+        sentiment(strategy, message, reading=reading, sampling=short)
+        for strategy in ("zero-shot", "static-few-shot", "dynamic-few-shot")
+        for reading in ("labels", "generate")
+        for message in (WITTY, "dull", "a long, long film that I would not have missed for anything in the world")
+    ]
+    together = assistant.answer_all(requests, batch_size=4)
+    for one, request in zip(together, requests, strict=True):
+        alone = assistant.answer(request)
+        assert (one.answer, one.final_answer, one.new_tokens) == (alone.answer, alone.final_answer, alone.new_tokens)
+        assert (one.label_scores or {}) == pytest.approx(alone.label_scores or {}, abs=1e-5)
 
 
 def test_labels_of_all_are_scored_in_one_call_and_replies_in_batches_of_similar_length(toy):
