@@ -67,12 +67,14 @@ class Journal:
     def append(self, key: str, outcomes: Sequence[Outcome]) -> None:
         """Keep a finished block; when this returns it is on the disk."""
         assert key not in self._blocks, f"the block {key} was done before"
-        line = _line(key, [outcome.to_json() for outcome in outcomes])
+        records = [outcome.to_json() for outcome in outcomes]
+        line = _line(key, records)
         with self.path.open("ab") as stream:
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
-        self._blocks[key] = tuple(outcomes)
+        # As a resumed process would read them: rounded, so that both make the same record.
+        self._blocks[key] = tuple(Outcome.from_json(record) for record in records)
 
 
 def read_journal(folder: Path) -> dict[str, tuple[Outcome, ...]]:

@@ -150,7 +150,7 @@ def _notes(
     for name in plan.calibrations:
         if name in TRANSDUCTIVE:
             yield f"The calibration '{name}' looks at the inputs of all evaluated samples (not at their targets)."
-    answered = min((len({one.sample for one in of_arm}) for of_arm in by_arm.values()), default=0)
+    answered = min(len({one.sample for one in by_arm.get(arm, ())}) for arm in plan.arms)
     if answered < len(plan.samples):
         yield f"Not finished: {answered} of {len(plan.samples)} samples were answered by every strategy."
 

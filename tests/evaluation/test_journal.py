@@ -89,7 +89,7 @@ def test_reading_a_journal_changes_nothing(written):
 def test_a_changed_line_before_the_last_is_an_error_and_nothing_is_cut(written):
     content = written.read_bytes().replace(b"positive", b"negative", 1)
     written.write_bytes(content)
-    with pytest.raises(RunProblem, match="Line 1 of .* is damaged"):
+    with pytest.raises(RunProblem, match=r"Line 1 of .* is damaged"):
         Journal(written.parent)
     assert written.read_bytes() == content
 
