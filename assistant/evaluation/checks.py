@@ -43,6 +43,17 @@ def check_parser(task: Task, strategy: Strategy) -> None:
             )
 
 
+def check_ids(samples: Sequence[Sample]) -> None:
+    """Refuse samples that cannot be told apart: figures are paired by id.
+
+    Raises:
+        RunProblem: naming an id that stands twice.
+    """
+    for identity, times in Counter(sample.id for sample in samples).items():
+        if times > 1:
+            raise RunProblem(f"The id '{identity}' stands twice among the samples.", "Give every row an id of its own.")
+
+
 def different_answers(first: Sequence[Outcome], again: Sequence[Outcome]) -> tuple[str, ...]:
     """Return the ids of samples that were answered otherwise when asked again with the same seed."""
     return tuple(one.sample for one, other in zip(first, again, strict=True) if not _same(one, other))

@@ -14,7 +14,7 @@ from assistant.answering import Assistant
 from assistant.errors import RunProblem, ShotwiseError
 from assistant.evaluation.answers import answer_samples, requests_for
 from assistant.evaluation.baselines import baseline_outcomes
-from assistant.evaluation.checks import check_parser
+from assistant.evaluation.checks import check_ids, check_parser
 from assistant.evaluation.journal import FILE as JOURNAL
 from assistant.evaluation.journal import Journal, locked
 from assistant.evaluation.outcomes import Arm, Outcome
@@ -42,6 +42,7 @@ def evaluate(
         ShotwiseError: for whatever cannot be asked; what was finished before is kept.
     """
     task = load_task(plan.task)
+    check_ids(plan.samples)
     for arm in plan.asked:
         check_parser(task, find_strategy(arm.strategy))
     folder.mkdir(parents=True, exist_ok=True)
