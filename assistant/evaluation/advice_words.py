@@ -10,6 +10,7 @@ from assistant.evaluation.paired import Comparison
 from assistant.evaluation.report_words import with_interval
 
 Row = Mapping[str, Any]
+MAJORITY = "majority"
 
 
 def recommendation(
@@ -35,15 +36,13 @@ def recommendation(
     among = {one.other: one for one in pairs if one.other in finalists}
     kind, use, sentence = _among_strategies(chosen, among, rows, measure)
     without = [one for one in pairs if rows[one.other]["kind"] == "baseline"]
-    best = max(without, key=lambda one: rows[one.other][measure], default=None)
     rest = [f"Still in the race at its end, but not tested: {_listed(untested)}."] if untested else []
-    if best is None:
-        return {"kind": kind, "use": use, "sentence": sentence, "more": rest}
-    figure = with_interval(rows[best.other], measure)
-    if best.verdict == "better":
+    best = max(without, key=lambda one: rows[one.other][measure], default=None)
+    if best is not None and best.verdict == "better":
         without_model = (
-            f"Use {best.other}, which asks no language model: on {best.n:,} test samples it reaches {figure}, "
-            f"better than the chosen strategy, {chosen['name']}, with {with_interval(chosen, measure)}."
+            f"Use {best.other}, which asks no language model: on {best.n:,} test samples it reaches "
+            f"{with_interval(rows[best.other], measure)}, better than the chosen strategy, {chosen['name']}, with "
+            f"{with_interval(chosen, measure)}."
         )
         return {
             "kind": "no model",
@@ -51,13 +50,26 @@ def recommendation(
             "sentence": without_model,
             "more": [f"Or else: {sentence}", *rest],
         }
-    beside = f"Every baseline without a language model is worse; the best of them, {best.other}, reaches {figure}."
-    if best.verdict != "worse":
-        beside = (
-            f"Without a language model, {best.other} reaches {figure}: no measurable difference from "
-            f"{chosen['name']}, so the model has not yet shown its worth."
-        )
-    return {"kind": kind, "use": use, "sentence": sentence, "more": [beside, *rest]}
+    beside = _beside(best, without, rows, measure) if best is not None else []
+    return {"kind": kind, "use": use, "sentence": sentence, "more": [*beside, *rest]}
+
+
+def _beside(best: Comparison, without: Sequence[Comparison], rows: Mapping[str, Row], measure: str) -> list[str]:
+    """Return how the chosen arm compares with the baselines that ask no language model."""
+    figure = with_interval(rows[best.other], measure)
+    if best.verdict == "worse":
+        return [f"Every baseline without a language model is worse; the best of them, {best.other}, reaches {figure}."]
+    found = [
+        f"Without a language model, {best.other} reaches {figure}: no measurable difference from {best.baseline}, "
+        "so the model has not yet shown its worth."
+    ]
+    for one in without:
+        if rows[one.other]["strategy"] == MAJORITY and one.verdict != "worse":
+            found.append(
+                f"{one.baseline} is not even measurably better than always giving the most frequent answer "
+                f"({with_interval(rows[one.other], measure)}): do not rely on it."
+            )
+    return found
 
 
 def _among_strategies(
