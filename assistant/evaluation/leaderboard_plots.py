@@ -33,13 +33,14 @@ def main_measure(rows: Sequence[Row]) -> str:
     return "accuracy" if any(row.get("accuracy") is not None for row in rows) else "score"
 
 
-def forest(rows: Sequence[Row], *, baseline: str = "", measure: str = "accuracy") -> Plot:
+def forest(rows: Sequence[Row], *, baseline: str = "", measure: str = "accuracy", named: str = "") -> Plot:
     """Return a plot of each row's measure (`accuracy`, `score`, `macro_f1`) with its interval, best first.
 
     Filled circles are strategies, hollow squares need no language model; the dashed line is the baseline.
+    `named` is what the measure is called in the title.
     """
     shown = sorted((row for row in rows if row.get(measure) is not None), key=lambda row: -row[measure])
-    title = f"{measure.replace('_', ' ').capitalize()} with 95 % intervals"
+    title = f"{named or measure.replace('_', ' ').capitalize()} with 95 % intervals"
 
     def draw(axes: Any) -> None:
         ends = [end for row in shown for end in (row[f"{measure}_interval"] or [row[measure]])]
@@ -166,11 +167,12 @@ def calibration(row: Row) -> Plot:
     return Plot(f"Calibration of {row['name']}, expected error {error:.3f}", 4.5, draw)
 
 
-def pareto(rows: Sequence[Row], *, cost: str = "tokens", measure: str = "accuracy") -> Plot:
+def pareto(rows: Sequence[Row], *, cost: str = "tokens", measure: str = "accuracy", named: str = "") -> Plot:
     """Return the measure against the cost of one answer (`tokens` or `seconds`); the green steps are the front.
 
     On the front nothing else is both cheaper and better. Numbers stand for names, which are listed below.
     """
+    name = named or measure.replace("_", " ").capitalize()
     shown = [row for row in rows if row.get(measure) is not None]
     costs = [cost_per_answer(row, cost) for row in shown]
     front = pareto_front(costs, [row[measure] for row in shown])
@@ -199,14 +201,14 @@ def pareto(rows: Sequence[Row], *, cost: str = "tokens", measure: str = "accurac
                 **style,
             )
         show_percent(axes.yaxis)
-        axes.set_title(f"{measure.replace('_', ' ').capitalize()} against {cost}")
+        axes.set_title(f"{name} against {cost}")
         axes.grid()
         names = (f"{place}  {shortened(row['name'])}" for place, row in enumerate(shown, 1))
         key = "\n".join((f"{cost} per answer", "", *names))
         axes.set_xlabel(key, loc="left", linespacing=1.45, fontsize=8.5, color=INK)
 
     best = ", ".join(shown[place]["name"] for place in front)
-    return Plot(f"{measure} against {cost} per answer; on the front: {best}", 3.4 + 0.185 * len(shown), draw)
+    return Plot(f"{name} against {cost} per answer; on the front: {best}", 3.4 + 0.185 * len(shown), draw)
 
 
 def _cost_axis(axes: Any, costs: Sequence[float]) -> float:

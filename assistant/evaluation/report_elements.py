@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from assistant.evaluation.plots import Plot
 
-_ONE_PIECE = re.compile(r"\d %|\([^()]{1,20}\)")
+_ONE_PIECE = re.compile(r"\d %|< \d|\([^()]{1,20}\)")
 
 
 def esc(text: object) -> str:

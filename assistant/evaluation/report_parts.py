@@ -29,8 +29,9 @@ def leaderboard(record: Record) -> str:
     signature = next((row["bleu_signature"] for row in rows if row.get("bleu_signature")), "")
     notes += [f"BLEU: {signature}"] if signature else []
     measure = main_measure(rows)
-    plots = [leaderboard_plots.forest(rows, baseline=record.get("baseline") or "", measure=measure)]
-    plots += [leaderboard_plots.pareto(rows, measure=measure)]
+    named = words.measure_name(record)
+    plots = [leaderboard_plots.forest(rows, baseline=record.get("baseline") or "", measure=measure, named=named)]
+    plots += [leaderboard_plots.pareto(rows, measure=measure, named=named)]
     plain = [row["kind"] == "baseline" for row in rows]
     return section(
         "Leaderboard",
@@ -219,7 +220,7 @@ def time(record: Record) -> str:
         "Time",
         table(heads, cells, plain=[row["kind"] == "baseline" for row in rows]),
         paragraphs([f"{created} Times depend on the machine and on what else ran on it.".strip()], "soft"),
-        figures([leaderboard_plots.pareto(rows, cost="seconds", measure=measure)]),
+        figures([leaderboard_plots.pareto(rows, cost="seconds", measure=measure, named=words.measure_name(record))]),
         anchor="time",
     )
 

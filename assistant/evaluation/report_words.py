@@ -44,6 +44,12 @@ def measure_name(record: Record) -> str:
     return MEASURES.get(record["task"].get("metric", ""), MEASURES[measure]) if measure == "score" else "Accuracy"
 
 
+def measure_in_text(record: Record) -> str:
+    """Return the same as it stands inside a sentence: accuracy, ROUGE-L."""
+    name = measure_name(record)
+    return name if name[:2].isupper() else name[0].lower() + name[1:]
+
+
 def columns(record: Record) -> list[Column]:
     """Return the leaderboard's columns: those that at least one row can fill."""
     rows, measure = record["results"], main_measure(record["results"])
@@ -163,7 +169,7 @@ def headline(record: Record) -> list[str]:
     elif any(row["name"] in pairs for row in strategies):
         found.append(f"No strategy is measurably better than {record['baseline']}.")
     found.append(
-        f"Highest {measure_name(record).lower()}: {best['name']}, {with_interval(best, measure)}, n = {best['n']:,}."
+        f"Highest {measure_in_text(record)}: {best['name']}, {with_interval(best, measure)}, n = {best['n']:,}."
     )
     if best["name"] in pairs:
         found.append(pair_sentence(pairs[best["name"]]))

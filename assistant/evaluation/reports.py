@@ -198,7 +198,7 @@ def markdown_table(records: Sequence[Record], titles: Sequence[str] = ()) -> str
     heads = ["Strategy"]
     for record, heading in zip(records, headings, strict=True):
         sizes = {row["n"] for row in record["results"]}
-        heads.append(f"{_md(heading)}: {words.measure_name(record).lower()}, n = {max(sizes, default=0):,}")
+        heads.append(f"{_md(heading)}: {words.measure_in_text(record)}, n = {max(sizes, default=0):,}")
     lines = [heads, ["---"] * len(heads)]
     lines += [[_md(name), *(_table_cell(record, name) for record in records)] for name in names]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -227,7 +227,9 @@ def test_summaries_have_a_report_of_their_own_measure():
     assert "ROUGE-L (95 % interval)" in page
     assert "BLEU: nrefs:1" in page
     assert "Label by label" not in page
-    assert "rouge-l, n = 2" in markdown_table([record])
+    assert "ROUGE-L with 95 % intervals" in page
+    assert "Highest ROUGE-L: fixed (generate)" in page
+    assert "ROUGE-L, n = 2" in markdown_table([record])
 
 
 def test_a_run_without_any_answer_still_has_a_report():
