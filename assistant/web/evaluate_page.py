@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -10,7 +10,7 @@ import gradio as gr
 from assistant.errors import ShotwiseError
 from assistant.settings import ModelSettings
 from assistant.web import evaluation_form as forms
-from assistant.web import form_panel, progress_view, result_panel
+from assistant.web import form_panel, progress_view, result_panel, run_files
 from assistant.web.evaluation_form import Form
 from assistant.web.form_panel import FormPanel
 from assistant.web.jobs import Jobs
@@ -63,13 +63,23 @@ class EvaluatePage:
     stop: Any
     go_on: Any
     message: Any
+    advice: Any
     clock: Any
 
     @property
     def outputs(self) -> list[Any]:
         """Return everything that changes when something else is looked at."""
         states = [self.name, self.seen, self.was]
-        parts = [self.runs, self.form_part, self.run_part, self.progress, self.stop, self.go_on, self.message]
+        parts = [
+            self.runs,
+            self.form_part,
+            self.run_part,
+            self.progress,
+            self.stop,
+            self.go_on,
+            self.message,
+            self.advice,
+        ]
         return [*states, *parts, *self.result.outputs]
 
     def blank(self) -> Updates:
@@ -80,6 +90,7 @@ class EvaluatePage:
             self.form_part: gr.update(visible=True),
             self.run_part: gr.update(visible=False),
             self.message: "",
+            self.advice: "",
             **self.result.hidden(),
             **self.listed(""),
         }
@@ -112,8 +123,10 @@ class EvaluatePage:
     def finished(self, state: RunState) -> Updates:
         """Return the result, as far as there is one."""
         if state.state == "running" or not state.has_figures:
-            return self.result.hidden()
-        return self.result.shown(state.name, state.name)
+            return {**self.result.hidden(), self.advice: ""}
+        if state.kind == "advise":
+            return {**self.result.hidden(), self.advice: run_files.report_html(state.name)}
+        return {**self.result.shown(state.name, state.name), self.advice: ""}
 
     def listed(self, name: str) -> Updates:
         """Return the list of runs."""
@@ -128,9 +141,10 @@ class EvaluatePage:
 
     def start(self, form: Form) -> Updates:
         """Start the evaluation that the form describes; after an error the form is as it was."""
+        form = replace(form, upload=forms.kept_upload(form.upload))
         name = form.run_name()
         arguments = forms.arguments(form, name, self.model)
-        self.jobs.start(name, arguments, title=form.title())
+        self.jobs.start(name, arguments, kind=form.goal, title=form.title())
         return self.opened(name)
 
 
@@ -152,11 +166,27 @@ def build(jobs: Jobs, shelf: RunShelf, model: ModelSettings) -> EvaluatePage:
                 with gr.Row(elem_id="run-buttons"):
                     stop = gr.Button("Stop", visible=False, elem_id="stop-run", min_width=120)
                     go_on = gr.Button("Go on", visible=False, variant="primary", elem_id="go-on", min_width=120)
+            advice = gr.HTML(elem_id="advice")
             result = result_panel.build(shelf, name)
     clock = gr.Timer(_LOOK_S, active=False)
     states, buttons = (name, seen, was), (stop, go_on)
     return EvaluatePage(
-        *(jobs, model, form, result, *states, new, runs, form_part, run_part, progress, *buttons, message, clock)
+        *(
+            jobs,
+            model,
+            form,
+            result,
+            *states,
+            new,
+            runs,
+            form_part,
+            run_part,
+            progress,
+            *buttons,
+            message,
+            advice,
+            clock,
+        )
     )
 
 

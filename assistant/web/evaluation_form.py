@@ -15,13 +15,21 @@ from assistant.data import Fields, guess_fields, open_source
 from assistant.errors import DataError, SettingError
 from assistant.prompting.strategies import find_strategy, strategies_for
 from assistant.prompting.tasks import list_tasks, load_task
-from assistant.settings import EvaluationSettings, ModelSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import AdviceSettings, EvaluationSettings, ModelSettings, RetrievalSettings, SamplingSettings
 from assistant.web import controls
 from assistant.web.markup import plural
 
 Choices = list[tuple[str, str]]
 
+GOALS: Choices = [("Measure strategies", "evaluate"), ("Advise me: which one to use?", "advise")]
 SOURCES: Choices = [("Built-in set", "built-in"), ("A file", "file"), ("A public set", "public")]
+CALIBRATIONS: Choices = [
+    ("contextual", "contextual"),
+    ("batch", "batch"),
+    ("domain PMI", "dc-pmi"),
+    ("by characters", "characters"),
+    ("by tokens", "tokens"),
+]
 READINGS: Choices = [("Generate the answer", "generate"), ("Most likely label", "labels"), ("Both", "both")]
 FIRST_SET = "reviews"
 LIMIT = 60
@@ -33,6 +41,8 @@ _DEFAULT_STRATEGIES = ("zero-shot", "static-few-shot", "dynamic-few-shot")
 class Form:
     """The values of the form, in the order of the page."""
 
+    goal: str = "evaluate"
+    """`evaluate`: measure these strategies; `advise`: find the best within a budget."""
     source: str = "built-in"
     built_in: str = FIRST_SET
     upload: str | None = None
@@ -48,7 +58,10 @@ class Form:
     limit: int = LIMIT
     seeds: int = SEEDS
     k: int = RetrievalSettings.k
+    budget: int = AdviceSettings.budget
     baseline: str = ""
+    calibrations: tuple[str, ...] = ()
+    label_names: str = ""
     name: str = ""
 
     @property
@@ -63,10 +76,12 @@ class Form:
         if self.name.strip():
             return paths.checked_name(self.name.strip(), "evaluation")
         stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.location).name.split(".")[0]).strip("-")
-        return f"{stem[:40] or 'run'}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return f"{stem[:40] or 'run'}-{time.strftime('%m%d-%H%M%S')}"
 
     def title(self) -> str:
         """Return what the run is called in the list."""
+        if self.goal == "advise":
+            return f"{Path(self.location).name}, advice"
         count = len(self.strategies)
         return f"{Path(self.location).name}, {count} {'strategy' if count == 1 else 'strategies'}"
 
@@ -138,27 +153,32 @@ def estimate(form: Form, pace: float | None = None) -> str:
     """Return in one sentence what the evaluation will cost; `pace` is seconds per answer of an earlier run."""
     if not form.strategies:
         return "Choose at least one strategy."
+    if form.goal == "advise":
+        sentence = f"At most {plural(form.budget, 'call')} of the model, shared by {len(form.strategies)} strategies"
+        return f"{sentence}; clear losers drop out early."
+    answers, calls, rows = _counted(form)
+    sentence = f"{plural(form.limit, 'sample')} × {rows} = {plural(answers, 'answer')} at most"
+    if calls != answers:
+        sentence += f", {calls:,} calls of the model"
+    if rows > len(form.strategies):
+        sentence += "; each reading counts, and what is drawn by chance is repeated with every seed"
+    return f"{sentence}; at the pace of the last run here {_time(answers * pace)}." if pace else f"{sentence}."
+
+
+def _counted(form: Form) -> tuple[int, int, int]:
+    """Return answers, calls of the model, and how often every sample is answered."""
     from assistant.evaluation.outcomes import Arm
     from assistant.evaluation.plan import is_random
 
     retrieval, sampling = RetrievalSettings(k=form.k), SamplingSettings()
-    rounds = calls = 0
+    rows = calls = 0
     for name in form.strategies:
         strategy = find_strategy(name)
         for reading in readings_of(name, form.task, form.reading):
             repeats = form.seeds if is_random(Arm(name, reading), retrieval, sampling) else 1
-            rounds += repeats
+            rows += repeats
             calls += repeats * strategy.samples * (2 if strategy.reasoning == "asked" else 1)
-    answers = form.limit * rounds
-    counted = f"{plural(form.limit, 'sample')} × {rounds}" if rounds != 1 else plural(form.limit, "sample")
-    more = f" ({form.limit * calls:,} calls of the model)" if calls != rounds else ""
-    sentence = f"At most {counted} = {plural(answers, 'answer')}{more}."
-    strategies = len(form.strategies)
-    if rounds > strategies:
-        sentence += " What is drawn by chance is repeated with every seed, and each reading counts."
-    if pace:
-        sentence += f" At the pace of the last run here: {_time(answers * pace)}."
-    return sentence
+    return form.limit * rows, form.limit * calls, rows
 
 
 def _time(seconds: float) -> str:
@@ -177,15 +197,10 @@ def arguments(form: Form, name: str, model: ModelSettings) -> list[str]:
         raise DataError("No data was chosen.", "Upload a file, name its path, or choose a known set.")
     if not form.strategies:
         raise SettingError("No strategy was chosen.", "Tick at least one.")
-    EvaluationSettings(limit=form.limit, seeds=form.seeds)
-    RetrievalSettings(k=form.k)
     options = {
         "task": form.task,
         "strategies": ",".join(form.strategies),
-        "reading": form.reading if load_task(form.task).labels else "generate",
-        "limit": str(form.limit),
-        "seeds": str(form.seeds),
-        "k": str(form.k),
+        "k": str(RetrievalSettings(k=form.k).k),
         "name": name,
         "index": form.index,
         "baseline": form.baseline,
@@ -195,12 +210,31 @@ def arguments(form: Form, name: str, model: ModelSettings) -> list[str]:
         "dtype": model.dtype,
         "device": model.device,
         "load-in": model.load_in or "",
+        **(_advice_options(form) if form.goal == "advise" else _evaluation_options(form)),
     }
     listed = [f"--{key}={value}" for key, value in options.items() if value]
     if form.source == "file":
         listed += _columns(form)
     # After the two dashes nothing is taken for an option, whatever a file is called.
-    return ["evaluate", *listed, "--", form.location]
+    return [form.goal, *listed, "--", form.location]
+
+
+def _evaluation_options(form: Form) -> dict[str, str]:
+    settings = EvaluationSettings(limit=form.limit, seeds=form.seeds)
+    labels = bool(load_task(form.task).labels)
+    return {
+        "reading": form.reading if labels else "generate",
+        "limit": str(settings.limit),
+        "seeds": str(settings.seeds),
+        "calibration": ",".join(form.calibrations) if labels and form.reading != "generate" else "",
+        "label-names": form.label_names.strip(),
+    }
+
+
+def _advice_options(form: Form) -> dict[str, str]:
+    settings = AdviceSettings(budget=form.budget)
+    scored = load_task(form.task).labels and form.reading != "generate"
+    return {"budget": str(settings.budget), "reading": "labels" if scored else "generate"}
 
 
 def _columns(form: Form) -> list[str]:

@@ -37,9 +37,9 @@ class FormPanel:
     def form(values: tuple[Any, ...]) -> Form:
         """Return what the person filled in; an empty number is the default."""
         given: dict[str, Any] = dict(zip(_FIELDS, values, strict=True))
-        for name in ("strategies", "input_columns"):
+        for name in ("strategies", "input_columns", "calibrations"):
             given[name] = tuple(given[name] or ())
-        for name in ("limit", "seeds", "k"):
+        for name in ("limit", "seeds", "k", "budget"):
             given[name] = int(given[name]) if given[name] is not None else getattr(Form, name)
         filled: dict[str, Any] = {name: "" if one is None and name != "upload" else one for name, one in given.items()}
         return Form(**filled)
@@ -50,6 +50,7 @@ def build() -> FormPanel:
     first = Form()
     fields: dict[str, Any] = {}
     gr.HTML('<h2 class="sw-side">New evaluation</h2>')
+    fields["goal"] = gr.Radio(forms.GOALS, value=first.goal, label="Goal", elem_id="goal")
     with gr.Group():
         _data(fields, first)
     about = gr.HTML(notes(forms.about_data(first)), elem_id="about-data")
@@ -122,14 +123,28 @@ def _numbers(fields: dict[str, Any], first: Form) -> None:
             first.k, precision=0, minimum=0, maximum=64, label="Demonstrations (k)", info="Of each prompt.",
             min_width=120, elem_id="evaluated-k",
         )  # fmt: skip
-    with gr.Accordion("More", open=False, elem_id="more"), gr.Row():
-        fields["baseline"] = gr.Dropdown(
-            [("the first strategy", ""), *forms.strategy_choices(first.task)], value="", label="Compared with",
-            min_width=200, elem_id="baseline", filterable=False,
+        fields["budget"] = gr.Number(
+            first.budget, precision=0, minimum=1, label="Budget", info="Calls of the model in all.", min_width=120,
+            visible=False, elem_id="budget",
         )  # fmt: skip
-        fields["name"] = gr.Textbox(
-            label="Name of the run", placeholder="made of data and time", max_lines=1, min_width=200, elem_id="run-name"
-        )
+    with gr.Accordion("More", open=False, elem_id="more"):
+        with gr.Row():
+            fields["baseline"] = gr.Dropdown(
+                [("the first strategy", ""), *forms.strategy_choices(first.task)], value="", label="Compared with",
+                min_width=200, elem_id="baseline", filterable=False,
+            )  # fmt: skip
+            fields["label_names"] = gr.Textbox(
+                label="Other names for the labels", placeholder="bad, good", info="In the task's order.", max_lines=1,
+                min_width=200, elem_id="label-names",
+            )  # fmt: skip
+            fields["name"] = gr.Textbox(
+                label="Name of the run", placeholder="made of data and time", max_lines=1, min_width=200,
+                elem_id="run-name",
+            )  # fmt: skip
+        fields["calibrations"] = gr.CheckboxGroup(
+            forms.CALIBRATIONS, value=[], label="Calibrate label scores", elem_id="calibrations",
+            info="Each adds a row to every strategy that scores labels.",
+        )  # fmt: skip
 
 
 def wire(panel: FormPanel, pace: Any) -> None:
@@ -141,30 +156,15 @@ def wire(panel: FormPanel, pace: Any) -> None:
         form = panel.form(values)
         known = form.source != "file" and form.location
         task = forms.task_of(form.location) if known else form.task
-        return {
-            **_shown(fields, form.source),
-            **_for_task(fields, form, task),
-            panel.about: notes(forms.about_data(form)),
-        }
+        about = {panel.about: notes(forms.about_data(form))}
+        return {**_shown(fields, form.source), **_for_task(fields, form, task), **about}
 
     def follow_task(*values: Any) -> Updates:
         form = panel.form(values)
         return _for_task(fields, form, form.task)
 
-    def read_columns(*values: Any) -> Updates:
-        form = panel.form(values)
-        blank = {fields[name]: gr.update(choices=[]) for name in ("input_columns", "output_column")}
-        if not form.location:
-            return {**blank, panel.message: ""}
-        try:
-            columns, guessed = forms.columns_of(form.location, form.task)
-        except ShotwiseError as error:
-            return {**blank, panel.message: problem(error.sentence())}
-        return {
-            fields["input_columns"]: gr.update(choices=list(columns), value=list(guessed.inputs)),
-            fields["output_column"]: gr.update(choices=["", *columns], value=guessed.output or ""),
-            panel.message: "",
-        }
+    def follow_goal(*values: Any) -> Updates:
+        return _for_goal(panel, panel.form(values).goal)
 
     def count(*values: Any) -> str:
         return _cost(panel.form(values), pace())
@@ -173,11 +173,40 @@ def wire(panel: FormPanel, pace: Any) -> None:
     for name in ("source", "built_in", "public"):
         fields[name].input(follow, panel.inputs, [*followers, panel.about], **_QUIET)
     fields["task"].input(follow_task, panel.inputs, followers, **_QUIET)
-    columns = [fields["input_columns"], fields["output_column"], panel.message]
-    for event in (fields["upload"].upload, fields["upload"].clear, fields["path"].blur, fields["path"].submit):
-        event(read_columns, panel.inputs, columns, **_QUIET)
-    for name in ("strategies", "reading", "limit", "seeds", "k", "task"):
+    fields["goal"].input(follow_goal, panel.inputs, [*followers, panel.start], **_QUIET)
+    for name in ("goal", "strategies", "reading", "limit", "seeds", "k", "budget", "task"):
         fields[name].change(count, panel.inputs, panel.cost, **_QUIET)
+    _wire_file(panel)
+
+
+def _wire_file(panel: FormPanel) -> None:
+    columns = [panel.fields[name] for name in ("input_columns", "output_column")]
+
+    def read_columns(*values: Any) -> Updates:
+        form = panel.form(values)
+        blank: Updates = {column: gr.update(choices=[]) for column in columns}
+        if not form.location:
+            return {**blank, panel.message: ""}
+        try:
+            found, guessed = forms.columns_of(form.location, form.task)
+        except ShotwiseError as error:
+            return {**blank, panel.message: problem(error.sentence())}
+        return {
+            columns[0]: gr.update(choices=list(found), value=list(guessed.inputs)),
+            columns[1]: gr.update(choices=["", *found], value=guessed.output or ""),
+            panel.message: "",
+        }
+
+    upload, path = panel.fields["upload"], panel.fields["path"]
+    for event in (upload.upload, upload.clear, path.blur, path.submit):
+        event(read_columns, panel.inputs, [*columns, panel.message], **_QUIET)
+
+
+def _for_goal(panel: FormPanel, goal: str) -> Updates:
+    advice = goal == "advise"
+    shown = {"budget": advice, **dict.fromkeys(("limit", "seeds", "label_names", "calibrations"), not advice)}
+    fields: Updates = {panel.fields[name]: gr.update(visible=visible) for name, visible in shown.items()}
+    return {**fields, panel.start: gr.update(value="Advise" if advice else "Evaluate")}
 
 
 def _shown(fields: dict[str, Any], source: str) -> Updates:

@@ -158,7 +158,7 @@ class Jobs:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("job.json", "progress.json", "run.json"))
+    return any((folder / name).is_file() for name in ("job.json", "progress.json", "run.json", "advice.json"))
 
 
 def _folder(name: str) -> Path:

@@ -80,7 +80,7 @@ def _run(run: RunState, *, current: bool) -> str:
     state = chip(f"{STATE_WORDS[run.state]} {share}".strip(), _KINDS[run.state])
     about = " · ".join(part for part in (run.title, when(run.created)) if part)
     return (
-        f'<li><button type="button" class="sw-run" aria-current="{str(current).lower()}" {pick(run=run.name)}>'
+        f'<li><button type="button" class="sw-run" aria-current="{str(current).lower()}" {pick({"run": run.name})}>'
         f'<span class="sw-run-name">{esc(run.name)}</span>{state}'
         f'<span class="sw-under">{esc(about)}</span></button></li>'
     )

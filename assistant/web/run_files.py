@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
-_FILES = {"run.json": "application/json", "report.html": "text/html", "report.md": "text/markdown"}
+_FILES = {
+    "run.json": "application/json",
+    "advice.json": "application/json",
+    "report.html": "text/html",
+    "report.md": "text/markdown",
+}
 # A report is a page of its own; whatever got into it, it may run nothing and send nothing.
 _HEADERS = {
     "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'",
@@ -107,16 +112,29 @@ def _harmless(value: Any) -> Any:
 
 def downloads_html(folder: str) -> str:
     """Return links to all files of a run."""
-    base = f"runs/{quote(folder)}"
-    report = paths.runs() / folder / "report.html"
     links = [
         ("Leaderboard (CSV)", "leaderboard.csv"),
         ("Answers (CSV)", "samples.csv"),
         ("Everything (JSON)", "run.json"),
-        *([("Report (HTML)", report.name)] if report.is_file() else []),
+        ("Report (HTML)", "report.html"),
     ]
+    return _links(folder, links)
+
+
+def report_html(folder: str) -> str:
+    """Return the report of a run in a frame of its own, with links to its files."""
+    links = [("Report (HTML)", "report.html"), ("Report (Markdown)", "report.md"), ("Everything (JSON)", "advice.json")]
+    address = esc(f"runs/{quote(folder)}/report.html")
+    return (
+        f'<div class="sw-run-head"><h2 class="sw-side">{esc(folder)}</h2>{_links(folder, links)}</div>'
+        f'<iframe class="sw-report" src="{address}" sandbox title="Report of {esc(folder)}"></iframe>'
+    )
+
+
+def _links(folder: str, links: list[tuple[str, str]]) -> str:
+    made = [(title, file) for title, file in links if file in _TABLES or (paths.runs() / folder / file).is_file()]
     shown = "".join(
-        f'<a class="sw-copy" href="{esc(base)}/{file}" download="{esc(folder)}-{file}">{title}</a>'
-        for title, file in links
+        f'<a class="sw-copy" href="{esc(f"runs/{quote(folder)}/{file}")}" download="{esc(folder)}-{file}">{title}</a>'
+        for title, file in made
     )
     return f'<nav class="sw-downloads" aria-label="Downloads">{shown}</nav>'

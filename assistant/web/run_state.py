@@ -58,7 +58,7 @@ def read_state(folder: Path, code: int | None, since: float | None) -> RunState 
     code, None while it lives.
     """
     job, progress = read_json(folder / "job.json"), read_json(folder / "progress.json")
-    finished = (folder / "run.json").is_file()
+    finished = any((folder / name).is_file() for name in ("run.json", "advice.json"))
     if not job and not progress and not finished:
         return None
     ours = since is not None
@@ -68,7 +68,7 @@ def read_state(folder: Path, code: int | None, since: float | None) -> RunState 
     state, sentence = _judged(folder, progress, code, ours=ours, finished=finished)
     return RunState(
         name=folder.name,
-        kind=str(job.get("kind", "evaluate")),
+        kind=str(job.get("kind") or ("advise" if (folder / "advice.json").is_file() else "evaluate")),
         title=str(job.get("title", "")),
         state=state,
         sentence=sentence,

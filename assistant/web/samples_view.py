@@ -31,7 +31,7 @@ element.addEventListener('toggle', async event => {
 """Buttons with `data-pick` tell the server what was picked; a prompt is fetched when its fold is opened."""
 
 
-def pick(**what: Any) -> str:
+def pick(what: Mapping[str, str | int]) -> str:
     """Return the attribute of a button that picks something."""
     return f'data-pick="{esc(json.dumps(what))}"'
 
@@ -75,7 +75,7 @@ def _cell(label: str, column: str, count: int, share: float, *, pressed: bool) -
     said = f"{plural(count, 'sample')} of {label}, answered {column}"
     return (
         f'<td><button type="button" class="sw-cell {kind}" style="--share:{100 * share:.0f}%" aria-label="{esc(said)}" '
-        f'aria-pressed="{str(pressed).lower()}" {pick(target=label, answer=column)}>{count:,}</button></td>'
+        f'aria-pressed="{str(pressed).lower()}" {pick({"target": label, "answer": column})}>{count:,}</button></td>'
     )
 
 
@@ -98,7 +98,7 @@ def _lead(count: int, choice: Choice) -> str:
 
 
 def _tools(lead: str, choice: Choice, page: int, pages: int) -> str:
-    every = f'<button type="button" class="sw-copy" {pick(target="", answer="")}>Show all cells</button>'
+    every = f'<button type="button" class="sw-copy" {pick({"target": "", "answer": ""})}>Show all cells</button>'
     return f'<div class="sw-tools">{lead}{every if choice.target or choice.answer else ""}</div>{_pager(page, pages)}'
 
 
@@ -114,7 +114,9 @@ def _pager(page: int, pages: int) -> str:
 
 
 def _page_button(text: str, page: int, *, usable: bool) -> str:
-    return f'<button type="button" class="sw-copy" {pick(page=page)}{"" if usable else " disabled"}>{text}</button>'
+    return (
+        f'<button type="button" class="sw-copy" {pick({"page": page})}{"" if usable else " disabled"}>{text}</button>'
+    )
 
 
 def _sample(run: OpenedRun, row: Place, outcome: Record) -> str:

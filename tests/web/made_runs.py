@@ -42,6 +42,7 @@ def drawn_outcomes(n, arms=ARMS, labels=("negative", "positive"), seed=0, text="
                     problem="the reply names no label" if unreadable else "",
                     prompt="" if reading == "none" else f"<|system|>\nJudge.\n<|user|>\n{text} {number} {HOSTILE}\n",
                     label_scores=scores,
+                    label_lengths={one: (len(one), 1) for one in labels} if scores else {},
                     demonstrations=(("row-1", 0.81), ("row-2", 0.74)) if strategy == "dynamic-few-shot" else (),
                     excluded=kept if strategy == "dynamic-few-shot" else (),
                     prompt_tokens=0 if reading == "none" else 40 + 90 * (strategy != "zero-shot"),
@@ -53,7 +54,7 @@ def drawn_outcomes(n, arms=ARMS, labels=("negative", "positive"), seed=0, text="
     return outcomes
 
 
-def write_run(folder, n=60, *, finished=True, task="sentiment", **drawn):
+def write_run(folder, n=60, *, finished=True, task="sentiment", calibrations=("none",), **drawn):
     """Write a whole run into a folder and return its record."""
     outcomes, found = drawn_outcomes(n, **drawn), load_task(task)
     baseline = "zero-shot (labels)"
@@ -69,8 +70,8 @@ def write_run(folder, n=60, *, finished=True, task="sentiment", **drawn):
         "index": {"name": "reviews"},
         "baseline": baseline,
         "tried": 3,
-        "results": summarise(outcomes, found, draws=200),
-        "pairs": pairs_of(outcomes, found, baseline),
+        "results": summarise(outcomes, found, calibrations=calibrations, draws=200),
+        "pairs": pairs_of(outcomes, found, baseline, calibrations=calibrations),
         "notes": ["Contamination: written for this test."],
         "samples": [one.to_json() for one in outcomes],
     }
