@@ -7,14 +7,16 @@ from typing import Any
 
 from assistant.evaluation.arms import arms_of
 from assistant.evaluation.intervals import wilson
-from assistant.evaluation.leaderboard import summarise
+from assistant.evaluation.leaderboard import sample_means, summarise
 from assistant.evaluation.outcomes import Outcome
+from assistant.evaluation.paired import Comparison, compare_arms, holm
 from assistant.evaluation.published import Claim, claim
 from assistant.evaluation.recipes import Recipe, RecipeRun, read_as_published
 from assistant.evaluation.reports import Part, markdown_table
 from assistant.prompting.tasks import load_task
 
 FORMAT = 1
+_ALPHA = 0.05
 FLAWS = "What is wrong with it, or to be known"
 DRAWS = 2000
 """Bootstrap draws of the figures that a published parser would have given."""
@@ -55,6 +57,7 @@ def recipe_record(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], note
         "flaws": list(recipe.flaws),
         "published": published_lines(recipe.claims()),
         "notes": list(notes),
+        "across": _plain(across_part(runs)),
         "runs": [
             {
                 "name": run.name,
@@ -66,6 +69,10 @@ def recipe_record(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], note
             for run, record in runs
         ],
     }
+
+
+def _plain(part: Part | None) -> list[dict[str, str]]:
+    return [dict(zip(part.heads, row, strict=True)) for row in part.rows] if part is not None else []
 
 
 def read_again(run: RecipeRun, record: Record) -> list[dict[str, Any]]:
@@ -132,6 +139,59 @@ def beside_part(run: RecipeRun, record: Record) -> Part | None:
     return Part("Published figures beside ours", (_other_model(record),), heads, rows)
 
 
+def across_part(runs: Sequence[tuple[RecipeRun, Record]]) -> Part | None:
+    """Return the section that compares each strategy with itself under other label names, or None.
+
+    The first run is the baseline; only runs that answered the same samples are compared, paired by
+    sample, Holm over all comparisons of the section.
+    """
+    if len(runs) < 2 or not any(run.label_names for run, _ in runs):
+        return None
+    first, rest = runs[0], runs[1:]
+    rest = [one for one in rest if one[1]["data"]["ids_sha256"] == first[1]["data"]["ids_sha256"]]
+    found = [one for arm in _scores(first[1]) for one in _renamed(arm, first, rest)]
+    if not found:
+        return None
+    corrected = holm([one.p_value for _, one in found])
+    rows = [_across_row(arm, one, p) for (arm, one), p in zip(found, corrected, strict=True)]
+    heads = ("Strategy", "Names", "Points (95 % interval)", "Won / lost", "p after Holm", "Verdict")
+    sentence = f"Against the names of '{heading(first[0])}', on the same samples; {len(rows)} comparisons."
+    return Part("The same strategy under other names", (sentence,), heads, rows)
+
+
+def _across_row(arm: str, one: Comparison, p: float) -> tuple[str, ...]:
+    verdict = one.verdict if p < _ALPHA or not one.settled else "not distinguishable after correction"
+    gap = f"{100 * one.difference:+.1f} ({_points(one.interval)})"
+    return (arm, one.other, gap, f"{one.wins} / {one.losses}", f"{p:.3f}", verdict)
+
+
+def _renamed(
+    arm: str, first: tuple[RecipeRun, Record], rest: Sequence[tuple[RecipeRun, Record]]
+) -> list[tuple[str, Comparison]]:
+    """Return an arm's comparisons with itself under the names of the other runs."""
+    scores = {heading(run): _scores(record)[arm] for run, record in (first, *rest) if arm in _scores(record)}
+    groups = {one["id"]: one["group"] for one in first[1]["samples"]}
+    if len(scores) < 2:
+        return []
+    grouped = groups if any(groups.values()) else None
+    return [(arm, one) for one in compare_arms(heading(first[0]), scores, groups=grouped, binary=True)]
+
+
+def _scores(record: Record) -> dict[str, dict[str, float]]:
+    task = load_task(record["task"]["name"])
+    outcomes = [Outcome.from_json(sample) for sample in record["samples"]]
+    return {arm.name: sample_means(of_arm, task) for arm, of_arm in arms_of(outcomes).items()}
+
+
+def heading(run: RecipeRun) -> str:
+    """Return the short title of a run: what stands before its colon."""
+    return run.title.split(":")[0]
+
+
+def _points(interval: Sequence[float]) -> str:
+    return f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
+
+
 def _other_model(record: Record) -> str:
     return (
         f"Ours are of the model {record['model'].get('name', 'unknown')}; the published system was another. "
@@ -156,8 +216,10 @@ def markdown(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Se
     published = published_part(recipe)
     blocks += part_blocks(published) if published else []
     if runs:
-        titles = [run.title.split(":")[0] for run, _ in runs]
+        titles = [heading(run) for run, _ in runs]
         blocks += ["## Ours", markdown_table([record for _, record in runs], titles).strip()]
+    across = across_part(runs)
+    blocks += part_blocks(across) if across else []
     for run, record in runs:
         beside = beside_part(run, record)
         blocks += part_blocks(beside, f": {run.title}") if beside else []

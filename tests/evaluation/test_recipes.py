@@ -13,7 +13,14 @@ from assistant.errors import DataError, PromptError, UnknownName
 from assistant.evaluation.datasets import find_data_set, load_rows
 from assistant.evaluation.outcomes import Outcome
 from assistant.evaluation.published import claim, claims
-from assistant.evaluation.recipe_report import beside_part, markdown, published_lines, read_again, recipe_record
+from assistant.evaluation.recipe_report import (
+    across_part,
+    beside_part,
+    markdown,
+    published_lines,
+    read_again,
+    recipe_record,
+)
 from assistant.evaluation.recipe_runs import Conditions, folder_of, in_roles, plan_recipe, run_plans
 from assistant.evaluation.recipes import PUBLISHED_READINGS, load_recipe, read_as_published, recipe_names
 from assistant.generation.chat_model import ScriptedModel
@@ -191,6 +198,21 @@ def test_label_names_reach_the_published_templates():
     assert "'negative' and 'positive'" in prompts["meaningful"]
     assert "class_0" not in prompts["meaningful"]
     assert "'class_1' and 'class_0'" in prompts["swapped"]
+
+
+def test_a_strategy_is_compared_with_itself_under_other_names():
+    recipe = load_recipe("imdb-label-names")
+    # It says class_0 whatever that means: right on the negative half, then on no sample, then on the positive half.
+    runs = run_plans(plan_recipe(recipe, Conditions(limit=20))[0], small(["class_0"]))
+    part = across_part(runs)
+    found = {(row[0], row[1]): row for row in part.rows}
+    assert len(found) == 12
+    meaningful = found["imdb-baseline (generate)", "negative and positive"]
+    swapped = found["imdb-baseline (generate)", "class_1 for negative, class_0 for positive"]
+    assert (meaningful[2][:5], meaningful[3]) == ("-50.0", "0 / 10")
+    assert (swapped[2][:4], swapped[3], swapped[5][:19]) == ("+0.0", "10 / 10", "not distinguishable")
+    assert across_part(runs[:1]) is None
+    assert "## The same strategy under other names" in markdown(recipe, runs)
 
 
 def test_the_whole_result_is_plain_data():
