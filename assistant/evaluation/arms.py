@@ -16,7 +16,7 @@ _REFUSES = re.compile(
     r"|i (?:apologi[sz]e|must decline)|as an ai\b)",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"\s*(?:\([^)]*\)|'[^']*')")
+_PARTICULARS = re.compile(r"\s*\([^)]*\)|(?<=output) '[^']*'|[:;](?=\s).*", re.DOTALL)
 
 
 def arms_of(outcomes: Sequence[Outcome], calibrations: Sequence[str] = ("none",)) -> dict[Arm, list[Outcome]]:
@@ -64,7 +64,7 @@ def _problem(outcome: Outcome) -> str:
 
 def _plain(reason: str) -> str:
     """Return the reason without its particulars, so that equal reasons are counted together."""
-    return re.split("[:;]", _QUOTED.sub("", reason), maxsplit=1)[0].strip()
+    return _PARTICULARS.sub("", reason).strip()
 
 
 def _by_count(reasons: Iterable[str]) -> dict[str, int]:

@@ -73,6 +73,7 @@ def _forest_row(axes: Any, row: Row, y: float, measure: str) -> None:
         markeredgecolor=colour,
         markeredgewidth=1.6,
         zorder=3,
+        clip_on=False,
     )
     beside = axes.get_yaxis_transform()
     plate = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.85}

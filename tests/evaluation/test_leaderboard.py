@@ -214,6 +214,21 @@ def test_problems_and_exclusions_are_counted_by_reason_without_particulars():
     assert rows_of(made)[0]["longer_than_a_label"] == 1
 
 
+@pytest.mark.parametrize(
+    ("reason", "counted"),
+    [
+        ("the reasoning does not end with 'Answer:'", "the reasoning does not end with 'Answer:'"),
+        ("the reply names several labels: no, yes", "the reply names several labels"),
+        ("its output '(x): y' is not a label of the task (no, yes)", "its output is not a label of the task"),
+        ("it has the fields a, b; the task needs c", "it has the fields a, b"),
+        ("a near copy of the question's premise: 91% of its letter groups", "a near copy of the question's premise"),
+        ("", "no reason is known"),
+    ],
+)
+def test_a_reason_is_counted_without_its_particulars(reason, counted):
+    assert problems([outcome(SENTIMENT, "1", "negative", None, problem=reason)]) == {counted: 1}
+
+
 def test_costs_are_totals_over_samples_and_seeds():
     made = [one for seed in range(2) for one in label_outcomes(SENTIMENT, seed=seed, n=10)]
     row = rows_of(made)[0]
