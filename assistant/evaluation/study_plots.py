@@ -109,7 +109,7 @@ def orders(
             style = {"ha": beside, "va": "center", "fontsize": 8.5, "bbox": plate, "zorder": 5}
             axes.text(ensemble, tallest + 0.6, "all orders together", **style)
         axes.set(ylim=(-0.7, tallest + 1.2), yticks=[], xlabel=f"accuracy of each of {len(accuracies)} orders")
-        axes.set_title(f"The shown order beats {percentile:.0f} % of them\n{shortened(name)}".rstrip(), fontsize=10)
+        axes.set_title(f"Shown order: percentile {percentile:.0f} of its own orders\n{shortened(name)}".rstrip(), fontsize=10)
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.08)
         show_percent(axes.xaxis)
