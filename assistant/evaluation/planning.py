@@ -47,13 +47,13 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
     """
     if wanted.name is not None:
         paths.checked_name(wanted.name, "evaluation")
+    strategies = [find_strategy(name) for name in dict.fromkeys(wanted.strategies)]
     data = found_samples(wanted)
     task = data.task
     if wanted.label_names:
         task.renamed(wanted.label_names)
     task.wording(wanted.wording)
     readings = _readings(wanted, task)
-    strategies = [find_strategy(name) for name in dict.fromkeys(wanted.strategies)]
     for strategy in strategies:
         strategy.check_fits(task)
     if strategies:
