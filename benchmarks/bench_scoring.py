@@ -14,6 +14,8 @@ Our side forgets its kept prefixes before every round, and its time includes the
 
 DIR has sst2/test and trec/train (see `assistant/evaluation/datasets.toml` for where they are
 found); without it the built-in reviews are scored, whose labels are written out for the second case.
+`--random-billion` scores with a Llama of a billion random weights and the built-in model's tokenizer, which
+tells nothing about any task but takes the time of a real one (`--device cuda --dtype bfloat16`).
 """
 
 from __future__ import annotations
@@ -207,6 +209,23 @@ HEAD = (
 )
 
 
+def random_billion(folder: str, tokenizer: str) -> str:
+    """Return the folder of a Llama with about 10⁹ random weights, saved in bfloat16."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    known = AutoTokenizer.from_pretrained(tokenizer)
+    config = LlamaConfig(
+        vocab_size=len(known), hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
+        num_key_value_heads=8, max_position_embeddings=4096, bos_token_id=known.bos_token_id,
+        eos_token_id=known.eos_token_id, pad_token_id=known.pad_token_id, dtype=torch.bfloat16,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    known.save_pretrained(folder)
+    return folder
+
+
 def cases_of(data: str | None) -> list[Case]:
     """Return what is measured; builds the index of the retrieved cases."""
     if data is None:
@@ -235,6 +254,7 @@ def main() -> None:
     parser.add_argument("--peer-python", required=True, help="A Python that has lm-eval.")
     parser.add_argument("--data", help="Folder of the public data sets.")
     parser.add_argument("--model", default="demo", help="'demo' or a model folder.")
+    parser.add_argument("--random-billion", action="store_true", help="A billion random weights instead of --model.")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--rows", type=int, default=200)
@@ -249,6 +269,8 @@ def main() -> None:
         prepare_environment()
         build_built_in()
         folder = str(paths.demo() / "model") if options.model == "demo" else options.model
+        if options.random_billion:
+            folder = random_billion(f"{home}/random-billion", folder)
         cases = cases_of(options.data)
         ours = Ours(folder, options.dtype, options.device, options.data)
         peer = Peer(options.peer_python, folder, options.dtype, options.device)
