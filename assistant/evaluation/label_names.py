@@ -2,13 +2,12 @@
 
 The same samples are asked with the labels under several namings. An error that a one-to-one
 re-mapping of what the model says removes is a naming error; so is one that goes away under a
-better naming. Mapping and naming are always chosen on one half of the samples and judged on the
-other, so that the split is not flattered by its own choice.
+better naming, or once the model no longer leans to one label. What repairs an error is always
+chosen on one half of the samples and judged on the other, so that it is not flattered by its own choice.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,16 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.evaluation.intervals import Interval, bootstrap
+from assistant.evaluation.error_split import Numbers, Split, cross_fitted, halves_of, hits
+from assistant.evaluation.intervals import Interval
 from assistant.evaluation.namings import Names, Naming
 from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.evaluation.paired import Comparison, compare_arms, paired_bootstrap
 from assistant.evaluation.plots import percent
 from assistant.evaluation.report_words import points
-from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of
-
-Numbers = NDArray[np.int64]
-"""Of labels, one per sample; -1: the reply could not be read."""
+from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of, interval_of
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,10 @@ class Diagnosis:
     """Replies that name no label."""
     mapping: Part
     """Error that a one-to-one re-mapping, fitted on the other half, removes; below 0 if it does harm."""
+    leaning: Part
+    """Error that goes away once the model no longer leans to some label whatever the text; 0 without label scores."""
     understanding: Part
-    """What remains: the names that were said do not tell the gold labels apart."""
+    """What remains: what was said does not tell the gold labels apart."""
     assignments: tuple[tuple[int, ...], tuple[int, ...]]
     """Per half: the label that was meant by each label that was said, fitted on that half."""
     renaming: Part
@@ -93,13 +92,19 @@ def diagnose(
     first = outcomes[tried[0].title]
     gold = np.array([labels.index(outcome.targets[0]) for outcome in first])
     groups = groups_of(first)
-    halves = _halves(gold, groups, seed)
+    halves = halves_of(gold, groups, seed)
     said = {naming.title: _said(outcomes[naming.title], labels) for naming in tried}
     best = [_best_on([said[one.title] for one in tried], gold, half) for half in halves]
     renamed = np.zeros(len(gold))
     for at, half in enumerate(halves):
-        renamed[half] = _hits(said[tried[best[1 - at]].title], gold)[half]
-    diagnoses = [_diagnosis(naming, said[naming.title], gold, halves, renamed, groups, seed) for naming in tried]
+        renamed[half] = hits(said[tried[best[1 - at]].title], gold)[half]
+    splits = [
+        cross_fitted(said[one.title], gold, _scores(outcomes[one.title], labels), halves, len(labels)) for one in tried
+    ]
+    diagnoses = [
+        _diagnosis(naming, split, said[naming.title] < 0, renamed, groups)
+        for naming, split in zip(tried, splits, strict=True)
+    ]
     return Consultation(
         strategy=arm.strategy,
         reading=arm.reading,
@@ -115,7 +120,7 @@ def _compared(
     if len(tried) < 2:
         return ()
     ids = [outcome.sample for outcome in outcomes]
-    scores = {one.title: dict(zip(ids, _hits(said[one.title], gold).tolist(), strict=True)) for one in tried}
+    scores = {one.title: dict(zip(ids, hits(said[one.title], gold).tolist(), strict=True)) for one in tried}
     groups = groups_of(outcomes)
     by_id = None if groups is None else dict(zip(ids, groups, strict=True))
     return compare_arms(_reference(tried).title, scores, groups=by_id, binary=True, seed=seed)
@@ -127,58 +132,28 @@ def _reference(tried: Sequence[Naming]) -> Naming:
 
 
 def _diagnosis(
-    naming: Naming,
-    said: Numbers,
-    gold: Numbers,
-    halves: tuple[Numbers, Numbers],
-    renamed: NDArray[np.float64],
-    groups: list[str] | None,
-    seed: int,
+    naming: Naming, split: Split, unread: NDArray[np.bool_], renamed: NDArray[np.float64], groups: list[str] | None
 ) -> Diagnosis:
-    right, unread = _hits(said, gold), (said < 0).astype(float)
-    labels = int(gold.max(initial=0)) + 1
-    labels = max(labels, len(naming.names))
-    fitted = (best_assignment(said, gold, halves[0], labels), best_assignment(said, gold, halves[1], labels))
-    mapped = np.zeros(len(gold))
-    for at, half in enumerate(halves):
-        meant = np.array([*fitted[1 - at], -1])
-        mapped[half] = (meant[said[half]] == gold[half]).astype(float)
-
     def part(values: NDArray[np.float64]) -> Part:
-        return Part(float(values.mean()), bootstrap(values.tolist(), groups=groups, seed=seed))
+        return Part(float(values.mean()), interval_of(values, groups))
 
-    def gain(values: NDArray[np.float64]) -> Part:
-        interval = paired_bootstrap(right.tolist(), values.tolist(), groups=groups, seed=seed)
-        return Part(float((values - right).mean()), interval)
+    def gain(before: NDArray[np.float64], after: NDArray[np.float64]) -> Part:
+        interval = paired_bootstrap(before.tolist(), after.tolist(), groups=groups)
+        return Part(float((after - before).mean()), interval)
 
+    unreadable = unread.astype(np.float64)
     return Diagnosis(
         naming=naming,
-        n=len(gold),
-        accuracy=part(right),
-        error=part(1 - right),
-        unreadable=part(unread),
-        mapping=gain(mapped),
-        understanding=part(1 - mapped - unread),
-        assignments=fitted,
-        renaming=gain(renamed),
+        n=len(split.right),
+        accuracy=part(split.right),
+        error=part(1 - split.right),
+        unreadable=part(unreadable),
+        mapping=gain(split.right, split.mapped),
+        leaning=gain(split.mapped, split.evened),
+        understanding=part(1 - split.evened - unreadable),
+        assignments=split.assignments,
+        renaming=gain(split.right, renamed),
     )
-
-
-def best_assignment(said: Numbers, gold: Numbers, rows: Numbers, labels: int) -> tuple[int, ...]:
-    """Return the label meant by each label said: the one-to-one mapping that is right most often on `rows`.
-
-    Of equally good ones the mapping that changes least is taken.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    counts = np.zeros((labels, labels))
-    for one, other in zip(said[rows], gold[rows], strict=True):
-        if one >= 0:
-            counts[one, other] += 1
-    # Less than one sample in all, so that it decides between equals only.
-    unchanged = np.eye(labels) / (labels + 1)
-    _, meant = linear_sum_assignment(counts + unchanged, maximize=True)
-    return tuple(int(one) for one in meant)
 
 
 def _said(outcomes: Sequence[Outcome], labels: Names) -> Numbers:
@@ -187,26 +162,15 @@ def _said(outcomes: Sequence[Outcome], labels: Names) -> Numbers:
     return np.array([-1 if one.final_answer is None else numbers[one.final_answer] for one in outcomes])
 
 
-def _hits(said: Numbers, gold: Numbers) -> NDArray[np.float64]:
-    right: NDArray[np.float64] = (said == gold).astype(np.float64)
-    return right
-
-
-def _halves(gold: Numbers, groups: list[str] | None, seed: int) -> tuple[Numbers, Numbers]:
-    """Return the rows of two halves, stratified by label; a group is never cut."""
-    units: dict[str | int, list[int]] = {}
-    for row in range(len(gold)):
-        units.setdefault(groups[row] or row if groups is not None else row, []).append(row)
-    order = list(units.values())
-    random.Random(f"halves {seed}").shuffle(order)
-    # A group is dealt out by the label of its first row.
-    order.sort(key=lambda rows: int(gold[rows[0]]))
-    first, second = (sorted(row for rows in order[at::2] for row in rows) for at in (0, 1))
-    return np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)
+def _scores(outcomes: Sequence[Outcome], labels: Names) -> NDArray[np.float64] | None:
+    """Return the log-likelihoods (n, labels), or None if any sample has none."""
+    rows = [one.label_scores for one in outcomes if one.label_scores is not None]
+    return np.array([[row[label] for label in labels] for row in rows]) if len(rows) == len(outcomes) else None
 
 
 def _best_on(said: Sequence[Numbers], gold: Numbers, half: Numbers) -> int:
-    return max(range(len(said)), key=lambda at: (float(_hits(said[at], gold)[half].mean()), -at))
+    """Return the place of the naming that is right most often on some rows, the first of equals."""
+    return max(range(len(said)), key=lambda at: (float(hits(said[at], gold)[half].sum()), -at))
 
 
 def verdict(found: Consultation) -> str:
@@ -215,15 +179,17 @@ def verdict(found: Consultation) -> str:
     parts = (
         f"{found.strategy}: with the names as asked {percent(own.error.share)} of the answers are wrong (n = {own.n}): "
         f"{percent(own.understanding.share)} did not understand the text, {percent(own.mapping.share)} said the wrong "
-        f"name consistently, {percent(own.unreadable.share)} could not be read."
+        f"name consistently, {percent(own.leaning.share)} leaned to one label whatever the text, "
+        f"{percent(own.unreadable.share)} could not be read."
     )
+    helps = [name for name, part in (("re-mapping the names", own.mapping), ("evening out the labels", own.leaning))
+             if part.interval.low > 0]  # fmt: skip
     low, high = own.renaming.interval
-    other = f"{points(own.renaming.share)} points ({points(low)} to {points(high)})"
-    if own.mapping.interval.low > 0:
-        return f"{parts} A re-mapping of the names helps measurably."
-    if low > 0:
-        return f"{parts} No re-mapping helps, but other names do: {other}."
-    return f"{parts} Neither a re-mapping nor other names, {other}, help measurably."
+    other = f"other names: {points(own.renaming.share)} points, {points(low)} to {points(high)}"
+    helps += [f"asking under other names ({other})"] if low > 0 else []
+    if helps:
+        return f"{parts} What helps measurably: {', '.join(helps)}."
+    return f"{parts} Nothing that was tried with the names helps measurably ({other})."
 
 
 def plain(found: Consultation) -> dict[str, Any]:

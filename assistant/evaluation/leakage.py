@@ -12,15 +12,17 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from assistant.errors import SettingError
 from assistant.evaluation.baselines import baseline_outcomes
-from assistant.evaluation.intervals import Interval, bootstrap, wilson
+from assistant.evaluation.intervals import Interval
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.paired import mcnemar_exact, paired_bootstrap
 from assistant.evaluation.plots import percent
 from assistant.evaluation.report_words import p_value as p_words
 from assistant.evaluation.report_words import points
-from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of
+from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of, interval_of
 from assistant.evaluation.text_metrics import RIGHT_OR_WRONG
 from assistant.prompting.strategies import find_strategy
 from assistant.records import Demonstration
@@ -249,7 +251,4 @@ def _accuracy(outcomes: Sequence[Outcome]) -> float:
 
 
 def _interval(outcomes: Sequence[Outcome]) -> Interval:
-    groups = groups_of(outcomes)
-    if groups is None:
-        return wilson(int(sum(_right(outcomes))), len(outcomes))
-    return bootstrap(_right(outcomes), groups=groups)
+    return interval_of(np.array(_right(outcomes)), groups_of(outcomes))

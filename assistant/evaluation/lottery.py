@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.errors import SettingError
-from assistant.evaluation.intervals import Interval, bootstrap, bootstrap_of
+from assistant.evaluation.intervals import Interval, bootstrap_of
 from assistant.evaluation.paired import Comparison, compare_arms
 from assistant.evaluation.plots import percent
 from assistant.evaluation.report_words import p_value as p_words
 from assistant.evaluation.report_words import points
+from assistant.evaluation.studies import interval_of
 
 SHOWN, ENSEMBLE = "shown order", "mean over all orders"
 _DRAWS = 2000
@@ -126,7 +127,7 @@ def lottery(
         mean=float(accuracies.mean()),
         highest=float(accuracies.max()),
         swayed=float(swayed.mean()),
-        swayed_interval=bootstrap(swayed, groups=scored.groups, seed=seed),
+        swayed_interval=interval_of(swayed, scored.groups),
         order_p_value=cochran_q(scored.right),
         ensemble_accuracy=float(scored.ensemble.mean()),
         comparison=scored.comparison(seed),

@@ -53,12 +53,12 @@ def order_report(
 
 
 def _orders(rows: Sequence[OrderRow]) -> Table:
-    cells = [(_name(row), percent(row.accuracy), "as shown" if row.shown else "") for row in rows]
+    cells = [(_name(row), percent(row.accuracy), "shown" if row.shown else "") for row in rows]
     note = (
         "Numbers are ranks: 1 is the best hit, or the first of the task's demonstrations. The last stands right "
         "before the question."
     )
-    return Table("Accuracy of every order", ("Order", "Accuracy", ""), cells, note)
+    return Table("Accuracy of every order", ("Order", "Accuracy", "Shown"), cells, note)
 
 
 def _name(row: OrderRow) -> str:

@@ -17,10 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from assistant import paths
 from assistant.answering import Assistant
 from assistant.errors import DataError, IndexNotFound
 from assistant.evaluation.answers import answer_samples
+from assistant.evaluation.intervals import Interval, bootstrap, wilson
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.plan import Plan
 from assistant.evaluation.progress import DONE, RUNNING, STOPPED, Progress, Report
@@ -261,3 +265,10 @@ def groups_of(outcomes: Sequence[Outcome]) -> list[str] | None:
     """Return the group of every outcome, or None if samples have no groups and stand alone."""
     groups = [outcome.group for outcome in outcomes]
     return groups if any(groups) else None
+
+
+def interval_of(values: NDArray[np.float64], groups: Sequence[str] | None) -> Interval:
+    """Return the 95 % interval of a mean: Wilson's if every value is 0 or 1 and stands alone, else the bootstrap's."""
+    if groups is None and bool(np.isin(values, (0.0, 1.0)).all()):
+        return wilson(float(values.sum()), len(values))
+    return bootstrap(values, groups=groups)

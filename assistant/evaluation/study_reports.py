@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -18,6 +20,7 @@ from assistant.evaluation.report_words import p_value, points
 from assistant.evaluation.studies import Study
 
 FORMAT = 1
+_TAG_OR_ENTITY = re.compile(r"<(?=[A-Za-z/!?])|&(?=#|\w+;)")
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def _markdown_table(table: Table) -> str:
 def _one_line(text: str) -> str:
     """Return the text on one line, with nothing in it that would end a cell or begin a tag."""
     line = " ".join(text.split())
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return _TAG_OR_ENTITY.sub(lambda found: html.escape(found[0]), line).replace("|", "\\|")
 
 
 def section(report: StudyReport) -> str:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from assistant.errors import SettingError
 from assistant.evaluation.baselines import baseline_outcomes, baselines_for
-from assistant.evaluation.intervals import Interval, bootstrap, group_codes, wilson
+from assistant.evaluation.intervals import Interval, group_codes
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.paired import holm, permutation_test
-from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of
+from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of, interval_of
 from assistant.prompting.strategies import find_strategy
 from assistant.settings import RetrievalSettings
 
@@ -162,7 +162,6 @@ def _point(k: int, selector: str, by_seed: Sequence[Sequence[Outcome]]) -> Point
     groups = groups_of(by_seed[0])
     by_seed_means = scores.mean(axis=1)
     means = scores.mean(axis=0)
-    single = len(by_seed) == 1 and groups is None and bool(np.isin(means, (0.0, 1.0)).all())
     answers = [outcome for outcomes in by_seed for outcome in outcomes]
     return Point(
         k=k,
@@ -170,7 +169,7 @@ def _point(k: int, selector: str, by_seed: Sequence[Sequence[Outcome]]) -> Point
         n=scores.shape[1],
         seeds=len(by_seed),
         accuracy=float(means.mean()),
-        interval=wilson(int(means.sum()), len(means)) if single else bootstrap(means, groups=groups),
+        interval=interval_of(means, groups),
         lowest_seed=float(by_seed_means.min()),
         highest_seed=float(by_seed_means.max()),
         prompt_tokens=sum(one.prompt_tokens for one in answers) / len(answers),

@@ -28,7 +28,7 @@ from assistant.evaluation.study_reports import (
 from assistant.generation.chat_model import ScriptedModel
 from assistant.prompting.tasks import load_task
 
-EVIL = "<img src=x onerror=alert(1)> | a\nb & c"
+EVIL = "<img src=x onerror=alert(1)> | a\nb &lt; p < 0.05"
 
 
 def report(**changes):
@@ -85,7 +85,7 @@ def test_a_folded_table_opens_by_a_click_and_an_empty_one_is_left_out():
 def test_markdown_keeps_its_cells_and_names_the_length_of_a_folded_table():
     text = markdown(report())
     row = next(line for line in text.splitlines() if line.startswith("| &lt;img"))
-    assert row == "| &lt;img src=x onerror=alert(1)> \\| a b &amp; c | 1 |"
+    assert row == "| &lt;img src=x onerror=alert(1)> \\| a b &amp;lt; p < 0.05 | 1 |"
     assert "; samples 2; index 1,200 rows" in text
     assert "<img" not in text
     assert "Folded: 1; the HTML and JSON reports list them." in text
