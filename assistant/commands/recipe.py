@@ -131,12 +131,14 @@ def _run_lines(run: RecipeRun) -> str:
 
 
 def _write_html(recipe: Recipe, runs: Sequence[tuple[RecipeRun, dict[str, Any]]], path: Path) -> None:
-    from assistant.evaluation.recipe_report import across_part, beside_part, flaws_part, published_part
+    from assistant.evaluation.recipe_report import across_part, beside_part, flaws_part, heading, published_part
     from assistant.evaluation.reports import html_report
 
     for run, record in runs:
         parts = [published_part(recipe), beside_part(run, record), across_part(runs), flaws_part(recipe)]
-        page = html_report(record, title=f"{recipe.title}: {run.title}", extra=[part for part in parts if part])
+        page = html_report(
+            record, title=f"{recipe.title}: {heading(run, record, whole=True)}", extra=[part for part in parts if part]
+        )
         target = path if len(runs) == 1 else path.with_name(f"{path.stem}-{run.name}{path.suffix}")
         target.write_text(page, encoding="utf-8")
         say(f"Written: {target}")

@@ -155,7 +155,7 @@ def across_part(runs: Sequence[tuple[RecipeRun, Record]]) -> Part | None:
     corrected = holm([one.p_value for _, one in found])
     rows = [_across_row(arm, one, p) for (arm, one), p in zip(found, corrected, strict=True)]
     heads = ("Strategy", "Names", "Points (95 % interval)", "Won / lost", "p after Holm", "Verdict")
-    sentence = f"Against the names of '{heading(first[0])}', on the same samples; {len(rows)} comparisons."
+    sentence = f"Against the names of '{heading(*first)}', on the same samples; {len(rows)} comparisons."
     return Part("The same strategy under other names", (sentence,), heads, rows)
 
 
@@ -169,12 +169,12 @@ def _renamed(
     arm: str, first: tuple[RecipeRun, Record], rest: Sequence[tuple[RecipeRun, Record]]
 ) -> list[tuple[str, Comparison]]:
     """Return an arm's comparisons with itself under the names of the other runs."""
-    scores = {heading(run): _scores(record)[arm] for run, record in (first, *rest) if arm in _scores(record)}
+    scores = {heading(run, record): _scores(record)[arm] for run, record in (first, *rest) if arm in _scores(record)}
     groups = {one["id"]: one["group"] for one in first[1]["samples"]}
     if len(scores) < 2:
         return []
     grouped = groups if any(groups.values()) else None
-    return [(arm, one) for one in compare_arms(heading(first[0]), scores, groups=grouped, binary=True)]
+    return [(arm, one) for one in compare_arms(heading(*first), scores, groups=grouped, binary=True)]
 
 
 def _scores(record: Record) -> dict[str, dict[str, float]]:
@@ -183,9 +183,11 @@ def _scores(record: Record) -> dict[str, dict[str, float]]:
     return {arm.name: sample_means(of_arm, task) for arm, of_arm in arms_of(outcomes).items()}
 
 
-def heading(run: RecipeRun) -> str:
-    """Return the short title of a run: what stands before its colon."""
-    return run.title.split(":")[0]
+def heading(run: RecipeRun, record: Record, *, whole: bool = False) -> str:
+    """Return a run's title (what stands before its colon, unless the `whole` is asked for) and any stand-in's."""
+    title = run.title if whole else run.title.split(":")[0]
+    stand_in = record["data"]["source"] != run.data
+    return f"{title} (here: {record['data']['title']})" if stand_in else title
 
 
 def _points(interval: Sequence[float]) -> str:
@@ -216,15 +218,15 @@ def markdown(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Se
     published = published_part(recipe)
     blocks += part_blocks(published) if published else []
     if runs:
-        titles = [heading(run) for run, _ in runs]
+        titles = [heading(run, record) for run, record in runs]
         blocks += ["## Ours", markdown_table([record for _, record in runs], titles).strip()]
     across = across_part(runs)
     blocks += part_blocks(across) if across else []
     for run, record in runs:
         beside = beside_part(run, record)
-        blocks += part_blocks(beside, f": {run.title}") if beside else []
+        blocks += part_blocks(beside, f": {heading(run, record, whole=True)}") if beside else []
     for run, record in runs:
-        blocks += bullets(f"Notes: {run.title}", record.get("notes") or ())
+        blocks += bullets(f"Notes: {heading(run, record, whole=True)}", record.get("notes") or ())
     blocks += bullets("Left out", notes)
     return "\n\n".join(blocks) + "\n"
 

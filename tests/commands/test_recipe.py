@@ -57,7 +57,7 @@ def test_a_run_is_printed_written_and_gone_on_with(shotwise, home):
     assert record["recipe"] == "gsm8k"
     assert record["runs"][0]["record"]["finished"]
     page = (home / "r.html").read_text()
-    assert "<h1>GSM8K: does reasoning pay?: test problems</h1>" in page
+    assert "<h1>GSM8K: does reasoning pay?: test problems (here: Built-in word problems)</h1>" in page
     assert "text-davinci-002" in page
     (journal,) = (home / "runs").glob("gsm8k-test-*/journal.jsonl")
     before = journal.read_bytes()

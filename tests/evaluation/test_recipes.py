@@ -168,6 +168,7 @@ def test_a_recipe_runs_on_built_in_data_for_everybody_and_says_what_it_left_out(
     for sentence in (*recipe.flaws, *left_out, "impossible with 10 samples", "Published figures beside ours"):
         assert sentence in text
     assert beside_part(run, record).rows[0][-1] == "0.50"
+    assert "| as it should have been (here: Built-in film reviews)" in text.replace("Strategy ", "", 1)
 
 
 def test_a_recipe_that_was_run_is_not_run_again(home):
@@ -207,8 +208,10 @@ def test_a_strategy_is_compared_with_itself_under_other_names():
     part = across_part(runs)
     found = {(row[0], row[1]): row for row in part.rows}
     assert len(found) == 12
-    meaningful = found["imdb-baseline (generate)", "negative and positive"]
-    swapped = found["imdb-baseline (generate)", "class_1 for negative, class_0 for positive"]
+    meaningful = found["imdb-baseline (generate)", "negative and positive (here: Built-in film reviews)"]
+    swapped = found[
+        "imdb-baseline (generate)", "class_1 for negative, class_0 for positive (here: Built-in film reviews)"
+    ]
     assert (meaningful[2][:5], meaningful[3]) == ("-50.0", "0 / 10")
     assert (swapped[2][:4], swapped[3], swapped[5][:19]) == ("+0.0", "10 / 10", "not distinguishable")
     assert across_part(runs[:1]) is None
