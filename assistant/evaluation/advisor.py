@@ -170,14 +170,16 @@ class _Run:
 
     def _run_without_model(self) -> None:
         """Answer the samples of dev and of test that the strategies answered, with every baseline."""
-        plan, guard = self.plan, self.plan.settings.retrieval.guard
-        for samples, found in ((plan.dev, self.ran.dev), (plan.test, self.ran.test)):
+        plan, settings = self.plan, self.plan.settings.retrieval
+        for part, samples, found in (("dev", plan.dev, self.ran.dev), ("test", plan.test, self.ran.test)):
             asked = {one.sample for outcomes in found.values() for one in outcomes}
             same = [sample for sample in samples if sample.id in asked]
             for name in plan.without_model:
-                outcomes = baseline_outcomes(name, same, self._index, self.task, plan.settings.retrieval.k, guard)
-                if outcomes:
-                    found[Arm(name, "none")] = outcomes
+                key = f"{part}/{name}/{len(same)} samples"
+                if key not in self.journal.blocks:
+                    outcomes = baseline_outcomes(name, same, self._index, self.task, settings.k, settings.guard)
+                    self.journal.append(key, outcomes)
+                found[Arm(name, "none")] = list(self.journal.blocks[key])
 
     def _answered(self, part: str, place: int, arm: Arm, block: Sequence[Sample]) -> list[Outcome]:
         """Return the outcomes of a block, from the journal if they are there."""
