@@ -56,7 +56,7 @@ def name_report(
     return StudyReport(
         study="label-names",
         title=f"Label-name doctor: {arm.name}, task {study.task.name}, n = {n}",
-        verdicts=[verdict(found), _agreed(found.diagnoses)],
+        verdicts=[verdict(found), *_meanings(found.diagnoses), _agreed(found.diagnoses)],
         tables=[
             _split(found.diagnoses),
             comparison_table(_against(found.comparisons), found.comparisons),
@@ -100,6 +100,22 @@ def _against(made: Sequence[Comparison]) -> str:
 def _title(one: Diagnosis) -> str:
     names = ", ".join(one.naming.names)
     return f"{names} ({one.naming.title})" if one.naming.kind in ("own", "unexplained") else names
+
+
+def _meanings(diagnoses: Sequence[Diagnosis]) -> list[str]:
+    """Return whether permuted names are still used in their old meaning, if any were tried."""
+    permuted = [one for one in diagnoses if one.naming.kind == "permuted"]
+    if not permuted:
+        return []
+    kept = sum(one.mapping.interval.low > 0 for one in permuted)
+    if not kept:
+        return ["Permuted names are not measurably used in their old meaning."]
+    most = max(permuted, key=lambda one: one.mapping.share)
+    return [
+        f"Permuted names keep their old meaning for the model, whatever the prompt makes of them, in {kept} of "
+        f"{len(permuted)} permutations: re-mapping them repairs up to "
+        f"{with_interval(most.mapping.share, most.mapping.interval)} of the answers."
+    ]
 
 
 def _agreed(diagnoses: Sequence[Diagnosis]) -> str:
