@@ -144,9 +144,10 @@ def summarise(arm: Arm, found: Mapping[tuple[int, str], Sequence[Sequence[Outcom
 
     Source: Miller 2024 (paired differences); Holm 1979.
     """
-    points = tuple(_point(k, selector, by_seed) for (k, selector), by_seed in sorted(found.items()))
+    ordered = sorted(found.items(), key=lambda one: one[0][0])
+    points = tuple(_point(k, selector, by_seed) for (k, selector), by_seed in ordered)
     raw = []
-    for (k, selector), by_seed in sorted(found.items()):
+    for (k, selector), by_seed in ordered:
         if (k, RANDOM) in found and selector != RANDOM and selector not in (MAJORITY, VOTE):
             raw.append((k, selector, *_contrast(found[k, RANDOM], by_seed, seed)))
     corrected = holm([p for *_, p in raw])
@@ -246,16 +247,18 @@ def lines(found: Sweep) -> dict[str, list[tuple[int, float, float, float]]]:
 
 
 def verdicts(found: Sweep) -> list[str]:
-    """Return, in words, at every k whether any choice differs measurably from random demonstrations."""
-    said = []
+    """Return, in words, at which k any choice differs measurably from random demonstrations."""
+    said: dict[str, list[int]] = {}
     for k in sorted({contrast.k for contrast in found.contrasts}):
         at_k = [contrast for contrast in found.contrasts if contrast.k == k]
         better = [one.selector for one in at_k if one.verdict.endswith("better than random")]
         worse = [one.selector for one in at_k if one.verdict.endswith("worse than random")]
         parts = [f"{', '.join(names)} {word}" for names, word in ((better, "better"), (worse, "worse")) if names]
         judged = f"{' and '.join(parts)} than random" if parts else "no selector is distinguishable from random"
-        said.append(f"k = {k}: {judged} (n = {at_k[0].n}, Holm over {len(found.contrasts)} comparisons).")
-    return said
+        said.setdefault(judged, []).append(k)
+    made = len(found.contrasts)
+    how = f"(n = {found.contrasts[0].n}, {made} comparisons, corrected after Holm)" if made else ""
+    return [f"k = {', '.join(map(str, numbers))}: {judged} {how}." for judged, numbers in said.items()]
 
 
 def plain(found: Sweep) -> dict[str, Any]:
