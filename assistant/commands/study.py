@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
     Carry = Callable[[Study, Arm, dict[str, Any], Sequence[str]], StudyReport]
 
-study_app = typer.Typer(
-    help="Studies: what an accuracy is owed to: leaks, order, label names, number of demonstrations."
-)
+study_app = typer.Typer(help="Studies: leaks, order, label names, number of demonstrations.")
 
 Source = Annotated[
     str,
@@ -133,7 +131,10 @@ def leaks(
     output: StudyOutput,
     as_json: Json = False,
 ) -> None:
-    """Leak X-ray: how much of the accuracy is owed to near-copies of the samples, and which they are."""
+    """Leak X-ray: what is owed to near-copies.
+
+    Says how much of the accuracy goes away with the copies of the samples, and shows them.
+    """
     taus = _numbers(ceilings, float, "--ceilings")
 
     def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
@@ -157,7 +158,10 @@ def orders(
     output: StudyOutput,
     as_json: Json = False,
 ) -> None:
-    """Order lottery: where the shown order of the demonstrations stands among all their orders."""
+    """Order lottery: the shown order among all.
+
+    Scores every sample under all orders of its demonstrations (at most 4).
+    """
 
     def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
         from assistant.evaluation.order_report import order_report
@@ -187,7 +191,10 @@ def names(
     output: StudyOutput,
     as_json: Json = False,
 ) -> None:
-    """Label-name doctor: was the text not understood, or only the wrong name said?"""
+    """Label-name doctor: misread or misnamed?
+
+    Asks under permuted, arbitrary and other names, and splits the error into its causes.
+    """
     further = [listed(part) for part in (alternatives or "").split(";") if listed(part)]
 
     def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
@@ -219,7 +226,10 @@ def k_sweep(
     output: StudyOutput,
     as_json: Json = False,
 ) -> None:
-    """k-sweep: accuracy over the number of demonstrations, for every way of choosing them."""
+    """k-sweep: accuracy over k, by selector.
+
+    Holds every way of choosing demonstrations against random ones, at every number of them.
+    """
     numbers = _numbers(k, int, "--k")
     chosen = listed(selectors)
     for number in numbers:
