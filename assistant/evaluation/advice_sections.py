@@ -43,7 +43,7 @@ class Section:
 
 def title(record: Record) -> str:
     """Return the report's title."""
-    return f"Which strategy for {record['task']['title'].lower()}?"
+    return f"Which strategy for “{record['task']['title']}”?"
 
 
 def facts(record: Record) -> list[tuple[str, str]]:
@@ -91,13 +91,17 @@ def _result(record: Record) -> Section:
         f"Each against {record['chosen']} on the same samples ({tests}; Holm over {len(test['pairs'])} comparisons). "
         "Grey rows ask no language model. An unreadable reply is an error."
     )
+    plots = [leaderboard_plots.forest(test["results"], baseline=record["chosen"], measure=measure)]
+    chosen = next(row for row in ranked if row["name"] == record["chosen"])
+    if chosen.get("confusion"):
+        plots.append(leaderboard_plots.confusion(chosen["confusion"], f"{chosen['name']}, chosen"))
     return Section(
         f"The result, on {test['n']:,} test samples",
         heads=("Strategy", *(column.heading for column in kept), f"Against {record['chosen']}"),
         rows=rows,
         plain=[row["kind"] == "baseline" for row in ranked],
         notes=[note] if pairs else (),
-        plots=[leaderboard_plots.forest(test["results"], baseline=record["chosen"], measure=measure)],
+        plots=plots,
     )
 
 

@@ -199,8 +199,10 @@ def _printed(value: str) -> tuple[Fraction, Fraction]:
 @functools.cache
 def _claims() -> dict[str, Claim]:
     written = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))["claims"]
-    tuples = ("n", "positives", "labels")
-    return {
-        entry["name"]: Claim(**{key: tuple(value) if key in tuples else value for key, value in entry.items()})
-        for entry in written
-    }
+    return {entry["name"]: _claim(entry) for entry in written}
+
+
+def _claim(entry: Mapping[str, Any]) -> Claim:
+    lists = ("n", "positives", "labels")
+    values: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in entry.items()}
+    return Claim(**values)

@@ -11,7 +11,7 @@ from tests.evaluation.advice_runs import planned, reader, write_source
 def test_the_page_needs_nothing_else_and_shows_plots(one_advice):
     _, record, _, _ = one_advice
     page = html_advice(record)
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 4
     assert "<script" not in page
     assert not re.search(r"""(?:src|href)=["'](?!#)""", page)
     assert not re.search(r"""(?:url\(|@import)\s*["']?http""", page)

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from assistant.errors import DataError, SettingError, UnknownName
+from assistant.evaluation.classification import macro_f1
 from assistant.evaluation.intervals import wilson
 from assistant.evaluation.paired import compare_arms
 from assistant.evaluation.published import Confusion, claim, claims, feasible, feasible_counts
@@ -21,6 +22,14 @@ def test_stored_outcomes_give_the_printed_table(name, accuracy, macro_f1):
     assert round(f1_score(gold, answered, average="macro"), 2) == macro_f1
     assert [one.correct for one in outcomes] == [a == b for a, b in zip(gold, answered, strict=True)]
     assert claim(name).printed == {"accuracy": f"{accuracy:.2f}", "macro_f1": f"{macro_f1:.2f}"}
+
+
+@pytest.mark.parametrize("name", TABLE_2)
+def test_our_own_metrics_give_the_printed_table(name):
+    outcomes, labels = claim(name).outcomes(), claim(name).labels
+    gold, answered = [one.targets[0] for one in outcomes], [one.final_answer for one in outcomes]
+    assert round(sum(one.correct for one in outcomes) / 20, 2) == TABLE_2[name][0]
+    assert round(macro_f1(labels, gold, answered), 2) == TABLE_2[name][1]
 
 
 def test_stored_outcomes_give_the_intervals_and_paired_tests():
