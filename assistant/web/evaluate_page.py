@@ -33,7 +33,9 @@ ADDRESS = """name => {
 }"""
 FIRST_ADDRESS = f"name => {{ window.swLooked = true; return location.search || ({ADDRESS})(name) }}"
 """Names what is looked at, unless the address already says something."""
-# The first tab counts as chosen when the page is loaded; the address is not yet read then, and must stay.
+# The first tab counts as chosen when the page is loaded. The address may not have been followed by then:
+# whatever is done when another tab is chosen must wait until this one was.
+LOOKED = "() => window.swLooked ? 'yes' : ''"
 NO_ADDRESS = """() => {
   const own = document.querySelector('#pages button[data-tab-id="evaluate"]');
   if (window.swLooked && own.ariaSelected !== 'true') history.replaceState(history.state, '', location.pathname);

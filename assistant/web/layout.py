@@ -96,10 +96,10 @@ def _wire_evaluate(
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
     address: dict[str, Any] = {"fn": None, "outputs": None, **quiet}
 
-    def arrive(request: gr.Request) -> Updates:
+    def arrive(request: gr.Request) -> Any:
         asked = dict(request.query_params)
         if not {"run", "tab"} & set(asked):
-            return {evaluate.clock: gr.Timer(active=False)}
+            return gr.skip()
         shown = evaluate.opened(asked["run"]) if "run" in asked else evaluate.blank()
         return {pages: gr.Tabs(selected="evaluate"), evaluate.clock: gr.Timer(active=True), **shown}
 
@@ -113,15 +113,17 @@ def _wire_evaluate(
         running = evaluate.jobs.running()
         return {**update, **(evaluate.opened(running) if running else evaluate.listed(""))}
 
-    def leave() -> Updates:
-        return {evaluate.clock: gr.Timer(active=False)}
+    def leave(looked: str) -> Any:
+        return gr.Timer(active=False) if looked else gr.skip()
 
     page.load(arrive, None, [pages, evaluate.clock, *evaluate.outputs], **quiet)
     own.select(
         enter, [evaluate.name, evaluate.name], [evaluate.clock, *evaluate.outputs], js=evaluate_page.ASKED, **quiet
     ).then(inputs=evaluate.name, js=evaluate_page.FIRST_ADDRESS, **address)
     for other in others:
-        other.select(leave, None, evaluate.clock, **quiet).then(js=evaluate_page.NO_ADDRESS, **address)
+        other.select(leave, evaluate.name, evaluate.clock, js=evaluate_page.LOOKED, **quiet).then(
+            js=evaluate_page.NO_ADDRESS, **address
+        )
 
 
 def _shown(one: Any, other: Any) -> Updates:

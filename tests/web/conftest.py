@@ -33,8 +33,13 @@ def wait_for(address, server, patience_s=90):
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
+def served_home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def address(served_home):
+    home = served_home
     url = f"http://127.0.0.1:{(port := free_port())}/"
     environment = os.environ | {"SHOTWISE_HOME": str(home), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     with (home / "server.log").open("w") as log:
