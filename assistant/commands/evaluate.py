@@ -241,7 +241,7 @@ def _how_to_go_on(plan: Plan) -> str:
     words = sys.argv[1:] if len(sys.argv) > 1 else ["evaluate", str(plan.data["source"])]
     if not any(word == "--name" or word.startswith("--name=") for word in words):
         words = [*words, "--name", plan.name]
-    return f"Stopped; what was finished is kept. Go on with: shotwise {shlex.join(words)}"
+    return f"What was finished is kept. Go on with: shotwise {shlex.join(words)}"
 
 
 @contextmanager

@@ -88,6 +88,13 @@ def below_chance(outcomes: Sequence[Outcome], labels: Sequence[str]) -> str:
     return f"{right / len(read):.1%} right, and guessing gives {chance:.1%}: below chance: are the label names swapped?"
 
 
+def one_label(outcomes: Sequence[Outcome], labels: Sequence[str]) -> str:
+    """Return the label that an arm names whatever it is asked, or "" if it names several."""
+    named = {one.final_answer for one in outcomes}
+    several = len(labels) > 1 and len({one.targets[0] for one in outcomes}) > 1
+    return named.pop() or "" if several and len(named) == 1 else ""
+
+
 @dataclass(frozen=True)
 class Overlap:
     """Samples that also stand among the demonstrations, and the ids of the rows they equal."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from assistant.errors import IndexProblem
 from assistant.evaluation.calibration import TRANSDUCTIVE
-from assistant.evaluation.checks import Overlap, below_chance, different_answers, pool_overlap
+from assistant.evaluation.checks import Overlap, below_chance, different_answers, one_label, pool_overlap
 from assistant.evaluation.leaderboard import pairs_of, sample_means, summarise
 from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.evaluation.plan import Plan, check_key
@@ -146,6 +146,10 @@ def _notes(
     if task.metric in RIGHT_OR_WRONG:
         warned = ((arm, below_chance(of_arm, task.labels)) for arm, of_arm in by_arm.items())
         yield from (f"{arm.name}: {warning}" for arm, warning in warned if warning)
+        stuck = {arm.name: one_label(of_arm, task.labels) for arm, of_arm in by_arm.items() if not arm.is_baseline}
+        if any(stuck.values()):
+            named = ", ".join(f"{name} ('{label}')" for name, label in stuck.items() if label)
+            yield f"Whatever the sample, the same label was named by: {named}."
     yield from _leak_notes(plan, overlap, by_arm)
     for name in plan.calibrations:
         if name in TRANSDUCTIVE:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from assistant.errors import RunProblem
-from assistant.evaluation.checks import below_chance, check_parser, different_answers, pool_overlap
+from assistant.evaluation.checks import below_chance, check_parser, different_answers, one_label, pool_overlap
 from assistant.evaluation.outcomes import Outcome, Sample
 from assistant.prompting import tasks
 from assistant.prompting.parsing import Parsed
@@ -78,6 +78,15 @@ def test_a_derangement_of_six_labels_is_below_chance():
     labels = tuple("abcdef")
     outcomes = [outcome(at, labels[at % 6], labels[(at + 1) % 6]) for at in range(60)]
     assert "16.7%" in below_chance(outcomes, labels)
+
+
+def test_an_arm_that_names_one_label_whatever_it_is_asked_is_noticed():
+    stuck = [outcome(at, LABELS[at % 2], "negative") for at in range(6)]
+    assert one_label(stuck, LABELS) == "negative"
+    assert one_label([*stuck, outcome(9, "positive", "positive")], LABELS) == ""
+    assert one_label([*stuck, outcome(9, "positive", None)], LABELS) == ""
+    assert one_label([one for one in stuck if one.targets == ("negative",)], LABELS) == ""
+    assert one_label([outcome(at, LABELS[at % 2], None) for at in range(6)], LABELS) == ""
 
 
 @pytest.mark.parametrize(
