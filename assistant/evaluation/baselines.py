@@ -15,7 +15,7 @@ import numpy as np
 
 from assistant.errors import IndexMismatch, SettingError, UnknownName
 from assistant.evaluation.outcomes import BASELINES, Outcome, Sample
-from assistant.evaluation.text_metrics import RIGHT_OR_WRONG, score_sample
+from assistant.evaluation.text_metrics import RIGHT_OR_WRONG, grade, score_sample
 from assistant.prompting.tasks import Task
 from assistant.records import Demonstration, Query, Selection
 from assistant.retrieval.encoders import Vectors
@@ -121,12 +121,20 @@ def _knn_vote(
         selection = select("nearest", query, pool, settings, labels=task.labels)
         votes = Counter(hit.demonstration.output for hit in selection.hits)
         # Counter keeps the order in which outputs were met, which is the order of nearness.
-        winner = max(votes, key=votes.__getitem__) if votes else None
+        winner = _mean_grade(votes) if task.metric == "similarity" else max(votes, key=votes.__getitem__, default=None)
         scores = _log_shares({label: votes[label] for label in task.labels}) if task.labels else None
         cosines = [*(hit.similarity for hit in selection.hits), *(one.similarity for one in selection.excluded)]
         nearest = max((cosine for cosine in cosines if cosine is not None), default=None)
         answers.append(_Answered(winner, scores, selection, nearest))
     return answers
+
+
+def _mean_grade(votes: Mapping[str, int]) -> str | None:
+    """Return the mean of grades: between 1 and 4 lies 2.5, which a vote would never say."""
+    grades = [
+        number for written, count in votes.items() if (number := grade(written)) is not None for _ in range(count)
+    ]
+    return f"{sum(grades) / len(grades):.2f}" if grades else None
 
 
 def _logistic_regression(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from assistant.evaluation import report_words as words
 from assistant.evaluation.arms import arms_of
 from assistant.evaluation.intervals import wilson
 from assistant.evaluation.leaderboard import sample_means, summarise
@@ -139,6 +140,17 @@ def beside_part(run: RecipeRun, record: Record) -> Part | None:
     return Part("Published figures beside ours", (_other_model(record),), heads, rows)
 
 
+def detail_part(run: RecipeRun, record: Record) -> Part:
+    """Return the section with everything that was measured in one run, best first."""
+    columns = words.columns(record)
+    rows = [
+        (row["name"], f"{row['n']:,}", *(column.cell(row) for column in columns))
+        for row in words.ranked(record["results"])
+    ]
+    heads = ("Strategy", "n", *(column.heading for column in columns))
+    return Part(f"In detail: {heading(run, record)}", (), heads, rows)
+
+
 def across_part(runs: Sequence[tuple[RecipeRun, Record]]) -> Part | None:
     """Return the section that compares each strategy with itself under other label names, or None.
 
@@ -225,6 +237,7 @@ def markdown(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Se
     for run, record in runs:
         beside = beside_part(run, record)
         blocks += part_blocks(beside, f": {heading(run, record, whole=True)}") if beside else []
+    blocks += [block for run, record in runs for block in part_blocks(detail_part(run, record))]
     for run, record in runs:
         blocks += bullets(f"Notes: {heading(run, record, whole=True)}", record.get("notes") or ())
     blocks += bullets("Left out", notes)

@@ -170,6 +170,18 @@ def test_numbers_are_copied_from_the_nearest_problem(home):
     assert baseline_outcomes("majority", [sample], index, task)[0].final_answer == "7"
 
 
+def test_grades_are_averaged_not_voted_on(home):
+    rows = [("cats sleep", "cats nap", "1"), ("cats sleep a lot", "cats nap", "4"), ("stocks fell", "rain", "0")]
+    keys = ("sentence1", "sentence2", "score")
+    path = home / "grades.jsonl"
+    path.write_text("".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in rows))
+    build_index(str(path), "grades", Fields(("sentence1", "sentence2"), "score"), encoder="toy")
+    sample = Sample("s", {"sentence1": "cats sleep often", "sentence2": "cats doze"}, ("3",))
+    task = load_task("similarity")
+    (outcome,) = baseline_outcomes("knn-vote", [sample], DemonstrationIndex.open("grades"), task, 2, UNGUARDED)
+    assert (outcome.final_answer, outcome.score) == ("2.50", pytest.approx(0.9))
+
+
 def test_each_task_has_the_baselines_that_can_answer_it():
     assert baselines_for(SENTIMENT) == BASELINES
     assert baselines_for(load_task("word-problems")) == ("majority", "knn-vote")

@@ -167,6 +167,8 @@ def test_a_recipe_runs_on_built_in_data_for_everybody_and_says_what_it_left_out(
     text = markdown(recipe, runs, left_out)
     for sentence in (*recipe.flaws, *left_out, "impossible with 10 samples", "Published figures beside ours"):
         assert sentence in text
+    assert "## In detail: as it should have been" in text
+    assert "| Macro F1 |" in text
     assert beside_part(run, record).rows[0][-1] == "0.50"
     assert "| as it should have been (here: Built-in film reviews)" in text.replace("Strategy ", "", 1)
 
