@@ -177,10 +177,10 @@ def verdict(found: Consultation) -> str:
     """Return in words what the error under the names as they are asked consists of."""
     own = next(one for one in found.diagnoses if one.naming.kind == "own")
     parts = (
-        f"{found.strategy}: with the names as asked {percent(own.error.share)} of the answers are wrong (n = {own.n}): "
-        f"{percent(own.understanding.share)} did not understand the text, {percent(own.mapping.share)} said the wrong "
-        f"name consistently, {percent(own.leaning.share)} leaned to one label whatever the text, "
-        f"{percent(own.unreadable.share)} could not be read."
+        f"{found.strategy}: with the names as asked {percent(own.error.share)} of the answers are wrong (n = {own.n}). "
+        f"A re-mapping of the names repairs {percent(own.mapping.share)}, evening out a leaning to some label "
+        f"{percent(own.leaning.share)}; {percent(own.unreadable.share)} could not be read, and in "
+        f"{percent(own.understanding.share)} the text was not understood."
     )
     helps = [name for name, part in (("re-mapping the names", own.mapping), ("evening out the labels", own.leaning))
              if part.interval.low > 0]  # fmt: skip
