@@ -114,6 +114,8 @@ def power_record(n: int, tried: int, accuracy: float, discordant: float) -> dict
         + (f"a true gap of {100 * gap:.1f} points" if gap is not None else "no gap, however large,")
         + f" would be seen in {100 * POWER:.0f} % of such experiments."
     )
+    if discordant == 0:
+        seen = f"On all {n:,} samples the answers are equally good, so that nothing tells which gap would be seen."
     best = (
         f"The best of {tried} equally good strategies would look up to {100 * curse:.1f} points better than it is "
         f"on these {n:,} samples."

@@ -97,3 +97,10 @@ def test_the_power_record_says_it_in_sentences():
     alone = power_record(10, 1, 0.5, 0.1)
     assert alone["detectable_gap"] is None
     assert len(alone["sentences"]) == 1
+
+
+def test_answers_that_never_differ_leave_the_power_open():
+    record = power_record(69, 1, 0.5, 0.0)
+    assert record["sentences"] == [
+        "On all 69 samples the answers are equally good, so that nothing tells which gap would be seen."
+    ]
