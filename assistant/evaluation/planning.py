@@ -150,9 +150,8 @@ def _fitting(task: Task, index: DemonstrationIndex | None, readings: Sequence[st
         lacks_index = strategy.needs_index and index is None
         lacks_rationales = strategy.needs_index and strategy.reasoning == "shown" and not explained
         writes = strategy.reasoning != "none" and "generate" not in readings
-        renames = bool(strategy.template and wanted.label_names)
         uncalibrated = strategy.reasoning == "asked" and bool(set(wanted.calibrations) & set(REFERENCED))
-        if not (lacks_index or lacks_rationales or writes or renames or uncalibrated):
+        if not (lacks_index or lacks_rationales or writes or uncalibrated):
             found.append(strategy)
     return found
 
@@ -195,10 +194,6 @@ def _arms(
     """Return the arms that can be, and notes on those that cannot."""
     arms, notes = [], []
     for strategy in strategies:
-        if strategy.template and wanted.label_names:
-            raise SettingError(
-                f"The strategy '{strategy.name}' writes its own label names.", "Leave it out, or --label-names."
-            )
         for reading in readings:
             if reading == "labels" and strategy.reasoning == "shown":
                 notes.append(f"{strategy.name} shows its reasoning: scoring labels would skip it, and was left out.")
