@@ -18,6 +18,7 @@ from assistant.evaluation.baselines import baseline_outcomes, baselines_for
 from assistant.evaluation.intervals import Interval, group_codes
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.paired import holm, permutation_test
+from assistant.evaluation.plots import percent
 from assistant.evaluation.studies import Study, Variant, ask_variants, groups_of, interval_of
 from assistant.prompting.strategies import find_strategy
 from assistant.settings import RetrievalSettings
@@ -258,7 +259,22 @@ def verdicts(found: Sweep) -> list[str]:
         said.setdefault(judged, []).append(k)
     made = len(found.contrasts)
     how = f"(n = {found.contrasts[0].n}, {made} comparisons, corrected after Holm)" if made else ""
-    return [f"k = {', '.join(map(str, numbers))}: {judged} {how}." for judged, numbers in said.items()]
+    told = [f"k = {', '.join(map(str, numbers))}: {judged} {how}." for judged, numbers in said.items()]
+    return [*told, *_beside_the_vote(found.points)]
+
+
+def _beside_the_vote(points: Sequence[Point]) -> list[str]:
+    """Return how far the vote of the nearest rows gets without a language model, if it was counted."""
+    votes = [point for point in points if point.selector == VOTE]
+    asked = [point for point in points if point.selector not in (VOTE, MAJORITY)]
+    if not votes or not asked:
+        return []
+    best, highest = (max(many, key=lambda point: point.accuracy) for many in (votes, asked))
+    low, high = (f"({100 * one.interval.low:.1f} to {100 * one.interval.high:.1f})" for one in (best, highest))
+    return [
+        f"Without a language model the vote of the nearest rows reaches {percent(best.accuracy)} {low} at k = {best.k}; "
+        f"with it, at best {percent(highest.accuracy)} {high}: {highest.selector} at k = {highest.k}."
+    ]
 
 
 def plain(found: Sweep) -> dict[str, Any]:

@@ -122,6 +122,12 @@ def test_nothing_found_is_said_in_words():
     assert (found.contrasts[0].difference, found.contrasts[0].p_value) == (0, 1)
 
 
+def test_the_vote_without_a_model_is_held_beside_the_best_selector():
+    arms = {(2, "nearest"): [outcomes([1, 0] * 10)], (1, VOTE): [outcomes([1] * 15 + [0] * 5)]}
+    (said,) = verdicts(summarise(ARM, arms))
+    assert "reaches 75.0 % (53.1 to 88.8) at k = 1; with it, at best 50.0 % (29.9 to 70.1): nearest at k = 2." in said
+
+
 def test_a_point_states_the_mean_over_seeds_and_their_spread():
     found = summarise(ARM, {(1, RANDOM): [outcomes([1, 1, 1, 0]), outcomes([1, 0, 0, 0])]})
     (point,) = found.points
