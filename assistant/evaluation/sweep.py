@@ -272,8 +272,8 @@ def _beside_the_vote(points: Sequence[Point]) -> list[str]:
     best, highest = (max(many, key=lambda point: point.accuracy) for many in (votes, asked))
     low, high = (f"({100 * one.interval.low:.1f} to {100 * one.interval.high:.1f})" for one in (best, highest))
     return [
-        f"Without a language model the vote of the nearest rows reaches {percent(best.accuracy)} {low} at k = {best.k}; "
-        f"with it, at best {percent(highest.accuracy)} {high}: {highest.selector} at k = {highest.k}."
+        f"Without a language model the vote of the nearest rows reaches {percent(best.accuracy)} {low} at "
+        f"k = {best.k}; with it, at best {percent(highest.accuracy)} {high}: {highest.selector} at k = {highest.k}."
     ]
 
 
