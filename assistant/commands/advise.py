@@ -16,7 +16,6 @@ from assistant.commands.evaluation_board import Board
 from assistant.commands.loading import load_assistant
 from assistant.commands.options import Json, K, ModelOptions, grouped
 from assistant.commands.terminal import say, show, show_json, table
-from assistant.errors import SettingError
 from assistant.settings import AdviceSettings, EncoderSettings, RetrievalSettings, SamplingSettings
 
 if TYPE_CHECKING:
@@ -42,20 +41,11 @@ class RowOptions:
     ] = None
 
     def fields(self) -> Fields | None:
-        """Return the columns that were named, or None if they are to be guessed.
-
-        Raises:
-            SettingError: if only some of them were named.
-        """
+        """Return the columns that were named (those that were not are guessed), or None if none was."""
         from assistant.data import Fields
 
-        if not self.inputs and not self.output:
-            if self.rationale or self.identity or self.group:
-                raise SettingError("Which columns are the input and the answer?", "Add --input and --output.")
-            return None
-        if not self.inputs or not self.output:
-            raise SettingError("Input and answer are named together or not at all.", "Add --input and --output.")
-        return Fields(tuple(self.inputs), self.output, self.rationale, self.identity, self.group)
+        named = Fields(tuple(self.inputs or ()), self.output, self.rationale, self.identity, self.group)
+        return named if named.named() else None
 
 
 @dataclass(frozen=True)
@@ -161,24 +151,21 @@ def advise(
     if record is None:
         say(_how_to_go_on(plan))
         raise typer.Exit(STOPPED)
-    _write(record, folder, out, html, markdown)
+    _write(record, out, html, markdown)
     show_json(record) if as_json else show(_told(record, folder))
 
 
-def _write(record: Mapping[str, Any], folder: Path, out: str | None, html: str | None, markdown: str | None) -> None:
-    """Write the report into the run's folder, and whatever else was asked for."""
+def _write(record: Mapping[str, Any], out: str | None, html: str | None, markdown: str | None) -> None:
+    """Write the advice where it was asked for, beside the run's folder."""
     from assistant.evaluation.advice_report import html_advice, markdown_advice
     from assistant.evaluation.progress import write_json
 
-    page, text = html_advice(record), markdown_advice(record)
-    (folder / "report.html").write_text(page, encoding="utf-8")
-    (folder / "report.md").write_text(text, encoding="utf-8")
-    if html:
-        Path(html).expanduser().write_text(page, encoding="utf-8")
-    if markdown:
-        Path(markdown).expanduser().write_text(text, encoding="utf-8")
     if out:
         write_json(Path(out).expanduser(), record)
+    if html:
+        Path(html).expanduser().write_text(html_advice(record), encoding="utf-8")
+    if markdown:
+        Path(markdown).expanduser().write_text(markdown_advice(record), encoding="utf-8")
 
 
 def _told(record: Mapping[str, Any], folder: Path) -> str:

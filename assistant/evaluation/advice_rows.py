@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from assistant.data import BadRow, Fields, open_source
+from assistant.data import BadRow, Fields, Source, guess_fields, open_source
 from assistant.errors import DataError, SettingError
 from assistant.evaluation.datasets import DataSet, LoadedSet, data_set_names, find_data_set, load_dataset
 from assistant.evaluation.samples import as_sample, cut, drawn, label_of, read_rows
@@ -57,7 +58,7 @@ def load_rows(
 def _cut_source(source: str, task: Task, seed: int, pool: int, fields: Fields | None, split: str | None) -> LoadedSet:
     """Return any table cut into pool, dev and test: half of the rows at least stay in the pool."""
     table, bad = open_source(source, split), list[BadRow]()
-    rows = read_rows(table, fields, task, bad=bad)
+    rows = read_rows(table, _all_named(table, fields, task), task, bad=bad)
     if len(rows) < LEAST_ROWS:
         raise DataError(
             f"'{table.name}' has {len(rows)} rows with an answer; from so few nothing can be learned.",
@@ -74,7 +75,7 @@ def _cut_source(source: str, task: Task, seed: int, pool: int, fields: Fields | 
         notes.append(f"{len(bad):,} rows were skipped; the first: line {bad[0].line}, {bad[0].reason}.")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name.split(".")[0]).strip("-.") or "data"
     return LoadedSet(
-        data=DataSet(name, name, task.name, "", "", "", fields or Fields(task.fields, None)),
+        data=DataSet(name, name, task.name, "", "", "", Fields(task.fields, None)),
         task=task,
         pool=tuple(drawn(parts.train, seed, label)[:pool]),
         dev=tuple(as_sample(row) for row in dev),
@@ -84,3 +85,12 @@ def _cut_source(source: str, task: Task, seed: int, pool: int, fields: Fields | 
         bad_rows={Path(source).name: tuple(bad)} if bad else {},
         notes=tuple(notes),
     )
+
+
+def _all_named(table: Source, fields: Fields | None, task: Task) -> Fields | None:
+    """Return the named columns with input and answer guessed where they were not named."""
+    if fields is None or (fields.inputs and fields.output):
+        return fields
+    others = fields.named()[len(fields.inputs) :]
+    guessed = guess_fields([name for name in table.columns() if name not in others], fields.inputs or task.fields)
+    return replace(fields, inputs=fields.inputs or guessed.inputs, output=fields.output or guessed.output)

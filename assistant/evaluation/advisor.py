@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from assistant.answering import Assistant
 from assistant.errors import RunProblem, ShotwiseError
 from assistant.evaluation.advice_plan import DEV_SHARE, FINALISTS, AdvicePlan, calls_per_answer, in_blocks
 from assistant.evaluation.advice_record import Ran, advice_record
+from assistant.evaluation.advice_report import html_advice, markdown_advice
 from assistant.evaluation.answers import answer_samples
 from assistant.evaluation.baselines import baseline_outcomes
 from assistant.evaluation.checks import check_parser
@@ -41,7 +42,9 @@ def advise(
     stop: StopSignal | None = None,
     report: Report | None = None,
 ) -> dict[str, Any] | None:
-    """Return the advice (also written as `advice.json`), or None if `stop` was set before its end.
+    """Return the advice, or None if `stop` was set before its end.
+
+    It is also written, as `advice.json`, `report.html` and `report.md`.
 
     Blocks that the folder's journal holds are not asked again.
 
@@ -63,6 +66,8 @@ def advise(
             run.tell(FAILED, why)
             raise
         if record is not None:
+            (folder / "report.html").write_text(html_advice(record), encoding="utf-8")
+            (folder / "report.md").write_text(markdown_advice(record), encoding="utf-8")
             write_json(folder / RECORD, record)
         run.tell(DONE if finished else STOPPED, "Done." if finished else "Stopped; what is done is kept.")
         return record
@@ -244,16 +249,3 @@ class _Run:
 def _tokens(outcomes: Sequence[Outcome]) -> float:
     """Return the tokens of an answer, prompt and reply."""
     return sum(one.prompt_tokens + one.new_tokens for one in outcomes) / max(1, len(outcomes))
-
-
-def read_advice(folder: Path) -> Mapping[str, Any]:
-    """Return the finished advice of a folder.
-
-    Raises:
-        RunProblem: if there is none.
-    """
-    try:
-        record: Mapping[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunProblem(f"There is no finished advice in '{folder}'.", "Run: shotwise advise SOURCE.") from error
-    return record

@@ -56,15 +56,22 @@ def test_json_is_the_record_and_files_are_written_where_asked(shotwise, home):
     assert without_timings(again) == without_timings(record)
 
 
-def test_columns_are_named_together(shotwise, home):
+@pytest.mark.parametrize(
+    "named", [(), ("--input", "text"), ("--output", "label"), ("--input", "text", "--output", "label", "--id", "id")]
+)
+def test_columns_that_are_not_named_are_guessed(shotwise, home, named):
     source = write_source(home, films=20)
-    code, _, err = shotwise("advise", source, "--task", "sentiment", *QUICK, "--group", "film")
-    assert code == 2
-    assert "--input" in err
-    named = ("--input", "text", "--output", "label", "--id", "id", "--group", "film")
-    code, out, _ = shotwise("advise", source, "--task", "sentiment", *QUICK, *named, "--json")
-    assert code == 0
+    command = ("advise", source, "--task", "sentiment", *QUICK, "--group", "film", *named, "--json")
+    code, out, err = shotwise(*command)
+    assert code == 0, err
     assert json.loads(out)["data"]["groups"] > 0
+
+
+def test_a_column_that_is_not_there_is_named(shotwise, home):
+    code, _, err = shotwise("advise", write_source(home), "--task", "sentiment", *QUICK, "--output", "lable")
+    assert code == 2
+    assert "'lable'" in err
+    assert "label" in err
 
 
 @pytest.mark.parametrize(
