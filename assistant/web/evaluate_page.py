@@ -26,20 +26,29 @@ _LOOK_S = 1.5
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
 
 # The address names the run, so that reloading the page, or sending the address on, shows it again.
-ADDRESS = """name => {
+_PUT = "place.searchParams.delete('run'); place.searchParams.delete('tab');"
+ADDRESS = f"""name => {{
   const place = new URL(location.href);
-  place.search = name ? '?run=' + encodeURIComponent(name) : '?tab=evaluate';
+  {_PUT}
+  place.searchParams.set(name ? 'run' : 'tab', name || 'evaluate');
   history.replaceState(history.state, '', place);
-}"""
-FIRST_ADDRESS = f"name => {{ window.swLooked = true; return location.search || ({ADDRESS})(name) }}"
+}}"""
+FIRST_ADDRESS = f"""name => {{
+  const asked = new URL(location.href).searchParams;
+  window.swLooked = true;
+  if (!asked.has('run') && !asked.has('tab')) ({ADDRESS})(name);
+}}"""
 """Names what is looked at, unless the address already says something."""
 # The first tab counts as chosen when the page is loaded. The address may not have been followed by then:
 # whatever is done when another tab is chosen must wait until this one was.
 LOOKED = "() => window.swLooked ? 'yes' : ''"
-NO_ADDRESS = """() => {
+NO_ADDRESS = f"""() => {{
   const own = document.querySelector('#pages button[data-tab-id="evaluate"]');
-  if (window.swLooked && own.ariaSelected !== 'true') history.replaceState(history.state, '', location.pathname);
-}"""
+  if (!window.swLooked || own.ariaSelected === 'true') return;
+  const place = new URL(location.href);
+  {_PUT}
+  history.replaceState(history.state, '', place);
+}}"""
 ASKED = "name => [name, new URL(location.href).searchParams.get('run') || '']"
 
 

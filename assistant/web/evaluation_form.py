@@ -162,7 +162,9 @@ def estimate(form: Form, pace: float | None = None) -> str:
         sentence += f", {calls:,} calls of the model"
     if rows > len(form.strategies):
         sentence += "; each reading counts, and what is drawn by chance is repeated with every seed"
-    return f"{sentence}; at the pace of the last run here {_time(answers * pace)}." if pace else f"{sentence}."
+    if pace:
+        sentence += f"; {_time(answers * pace)} at the pace of the last run here, once the model is loaded"
+    return f"{sentence}."
 
 
 def _counted(form: Form) -> tuple[int, int, int]:

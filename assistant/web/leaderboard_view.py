@@ -124,7 +124,7 @@ def _cost(row: Record) -> str:
 
 def _verdict(row: Record, run: Record, pair: Record | None) -> str:
     if row["name"] == run.get("baseline"):
-        return chip("compared with", "quiet", "the others are compared with this one")
+        return chip("baseline", "quiet", "the others are compared with this one")
     if pair is None:
         return "–"
     verdict = str(pair["verdict"])
@@ -168,7 +168,8 @@ def when(moment: float | str) -> str:
     """Return a time of day with its date; text is given back as it is."""
     if isinstance(moment, str):
         return moment.replace("T", " ")[:16]
-    return time.strftime("%d %b %Y, %H:%M", time.localtime(moment))
+    that = time.localtime(moment)
+    return time.strftime("%d %b, %H:%M" if that.tm_year == time.localtime().tm_year else "%d %b %Y", that)
 
 
 def checks_html(run: Record) -> str:

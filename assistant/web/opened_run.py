@@ -67,15 +67,21 @@ class OpenedRun:
         return self._calibrated[number]
 
     def chosen(self, choice: Choice) -> list[Record]:
-        """Return the outcomes that a choice lets through."""
-        return [one for one in self.outcomes(choice.row) if _fits(one, choice)]
+        """Return the outcomes that a choice lets through; where nothing is right or wrong, the worst first."""
+        found = [one for one in self.outcomes(choice.row) if _fits(one, choice)]
+        if any(one["correct"] is None for one in found):
+            found.sort(key=lambda one: one["score"])
+        return found
 
     def outcome(self, number: int, sample: str, seed: int) -> Record | None:
         """Return one outcome of a row, if it is there."""
         return next((one for one in self.outcomes(number) if one["id"] == sample and one["seed"] == seed), None)
 
     def flipped(self, one: int, other: int) -> list[tuple[Record, Record]]:
-        """Return the outcomes of samples that one row has right and the other wrong, as pairs of the same seed."""
+        """Return the outcomes of samples on which two rows score differently, as pairs of the same seed.
+
+        Where answers are right or wrong, these are the samples that one alone has right; the widest gap comes first.
+        """
         known: dict[str, list[Record]] = {}
         for outcome in self.outcomes(other):
             known.setdefault(outcome["id"], []).append(outcome)
@@ -84,9 +90,9 @@ class OpenedRun:
             partners = known.get(outcome["id"], [])
             of_seed = [each for each in partners if each["seed"] == outcome["seed"]]
             partner = next(iter(of_seed or partners), None)
-            if partner is not None and bool(outcome["correct"]) != bool(partner["correct"]):
+            if partner is not None and _value(outcome) != _value(partner):
                 pairs.append((outcome, partner))
-        return pairs
+        return sorted(pairs, key=lambda pair: -abs(_value(pair[0]) - _value(pair[1])))
 
     def text(self, sample: str) -> Mapping[str, str]:
         """Return the inputs of a sample; empty if the run does not know them."""
@@ -136,6 +142,10 @@ def _read(folder: Path) -> OpenedRun:
     return OpenedRun(record, {one["id"]: one["inputs"] for one in samples})
 
 
+def _value(outcome: Record) -> float:
+    return float(outcome["score"] if outcome["correct"] is None else outcome["correct"])
+
+
 def _fits(outcome: Record, choice: Choice) -> bool:
     if choice.target != ANY and choice.target not in outcome["targets"]:
         return False
@@ -146,7 +156,7 @@ def _fits(outcome: Record, choice: Choice) -> bool:
     if choice.kind == "kept-out":
         return bool(outcome["excluded"])
     if choice.kind in ("right", "wrong"):
-        return bool(outcome["correct"]) == (choice.kind == "right")
+        return outcome["correct"] is (choice.kind == "right")
     return True
 
 

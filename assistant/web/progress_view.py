@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from assistant.evaluation.progress import ArmProgress
 from assistant.web.leaderboard_view import percent, when
 from assistant.web.markup import chip, esc, plural
 from assistant.web.run_state import RunState
 from assistant.web.samples_view import pick
 
-STATE_WORDS = {
-    "running": "running",
-    "stopped": "stopped",
-    "interrupted": "interrupted",
-    "done": "done",
-    "failed": "failed",
-}
+if TYPE_CHECKING:
+    from assistant.evaluation.progress import ArmProgress
+
 _KINDS = {"running": "on", "done": "quiet", "failed": "warn", "stopped": "warn", "interrupted": "warn"}
 
 NO_RUNS = '<p class="sw-lead">No evaluation yet. The first one appears here.</p>'
@@ -43,7 +39,7 @@ def progress_html(state: RunState) -> str:
     # A running one changes every second or so: nobody wants that read out.
     announced = "" if state.state == "running" else ' role="status"'
     spin = '<span class="sw-spin"></span>' if state.state == "running" else ""
-    word = "" if state.state == "running" else chip(STATE_WORDS[state.state], _KINDS[state.state])
+    word = "" if state.state == "running" else chip(state.state, _KINDS[state.state])
     sentence = f'<p class="sw-agreement"{announced}>{spin}{word} {esc(state.sentence)}</p>'
     if state.state == "failed":
         sentence = f'<p class="sw-error" role="alert">{esc(state.sentence)}</p>'
@@ -77,10 +73,9 @@ def runs_html(runs: Sequence[RunState], shown: str = "") -> str:
 
 def _run(run: RunState, *, current: bool) -> str:
     share = f"{100 * run.done / run.total:.0f} %" if run.total and run.state != "done" else ""
-    state = chip(f"{STATE_WORDS[run.state]} {share}".strip(), _KINDS[run.state])
-    about = " · ".join(part for part in (run.title, when(run.created)) if part)
+    state = chip(f"{run.state} {share}".strip(), _KINDS[run.state])
     return (
-        f'<li><button type="button" class="sw-run" aria-current="{str(current).lower()}" {pick({"run": run.name})}>'
-        f'<span class="sw-run-name">{esc(run.name)}</span>{state}'
-        f'<span class="sw-under">{esc(about)}</span></button></li>'
+        f'<li><button type="button" class="sw-run" title="{esc(run.title)}" aria-current="{str(current).lower()}" '
+        f'{pick({"run": run.name})}><span class="sw-run-name">{esc(run.name)}</span>'
+        f'{state}<span class="sw-under">{esc(when(run.created))}</span></button></li>'
     )

@@ -9,9 +9,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from assistant.evaluation.progress import ArmProgress
+if TYPE_CHECKING:
+    from assistant.evaluation.progress import ArmProgress
 
 State = Literal["running", "stopped", "interrupted", "done", "failed"]
 
@@ -144,6 +145,9 @@ def last_words(folder: Path) -> str:
 
 
 def _arm(record: Mapping[str, Any]) -> ArmProgress:
+    # It comes with the statistics, which the page can do without until there is a run.
+    from assistant.evaluation.progress import ArmProgress
+
     interval = record.get("interval")
     return ArmProgress(
         name=str(record.get("name", "")),

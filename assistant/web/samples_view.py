@@ -89,12 +89,16 @@ def samples_html(run: OpenedRun, name: str, choice: Choice) -> str:
 
 
 def _lead(count: int, choice: Choice) -> str:
-    kinds = {"right": "answered right", "wrong": "answered wrong", "unreadable": "without a final answer"}
+    kinds = {
+        "right": "answered right",
+        "wrong": "answered wrong",
+        "unreadable": "without a final answer",
+        "kept-out": "for which rows were kept out",
+    }
     parts = [kinds[choice.kind]] if choice.kind in kinds else []
-    parts += ["for which rows were kept out"] if choice.kind == "kept-out" else []
-    parts += [f"of {choice.target}"] if choice.target else []
+    parts += [f"right is {choice.target}"] if choice.target else []
     parts += [f"answered {choice.answer}"] if choice.answer else []
-    return " ".join((plural(count, "answer"), *parts))
+    return plural(count, "answer") + (f": {', '.join(parts)}" if parts else "")
 
 
 def _tools(lead: str, choice: Choice, page: int, pages: int) -> str:
@@ -199,11 +203,14 @@ def flipped_html(run: OpenedRun, name: str, rows: tuple[int, int], page: int, ti
         return '<p class="sw-lead">Choose two different strategies.</p>'
     pairs = run.flipped(one, other)
     page, pages, shown = cut(pairs, page)
-    wins = sum(bool(left["correct"]) for left, _ in pairs)
-    lead = (
-        f"{plural(len(pairs), 'answer')} differ in being right: {wins} only by {titles[0]}, "
-        f"{len(pairs) - wins} only by {titles[1]}."
-    )
+    if all(left["correct"] is not None for left, _ in pairs):
+        wins = sum(left["correct"] for left, _ in pairs)
+        lead = (
+            f"{plural(len(pairs), 'answer')} differ in being right: {wins} only by {titles[0]}, "
+            f"{len(pairs) - wins} only by {titles[1]}."
+        )
+    else:
+        lead = f"{plural(len(pairs), 'answer')} have different scores; the widest gap comes first."
     cards = "".join(_pair(run, ((name, one), (name, other)), pair, titles) for pair in shown)
     return (
         f'<div class="sw-samples"><p class="sw-lead" role="status">{esc(lead)}</p>{_pager(page, pages)}{cards}'

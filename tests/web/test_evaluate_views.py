@@ -104,6 +104,23 @@ def test_flipped_samples_are_those_that_one_alone_has_right(run):
     assert "two different" in samples_view.flipped_html(run, "made", (1, 1), 0, ("A", "A"))
 
 
+def test_where_nothing_is_right_or_wrong_the_worst_and_the_widest_gap_come_first():
+    def outcome(strategy, number, score):
+        record = {"strategy": strategy, "reading": "generate", "id": f"s{number}", "seed": 0, "targets": ["A summary."]}
+        evidence = {"demonstrations": [], "excluded": [], "prompt": "", "answer": "Said.", "problem": ""}
+        return {**record, **evidence, "final_answer": "Said.", "correct": None, "score": score}
+
+    scores = {"one": (0.9, 0.1, 0.5, 0.4), "two": (0.2, 0.3, 0.5, 0.5)}
+    outcomes = [outcome(name, at, score) for name, found in scores.items() for at, score in enumerate(found)]
+    rows = [{"name": name, "strategy": name, "reading": "generate", "calibration": "none"} for name in scores]
+    run = OpenedRun({"results": rows, "samples": outcomes}, {})
+    assert [one["id"] for one in run.chosen(Choice(0))] == ["s1", "s3", "s2", "s0"]
+    assert run.chosen(Choice(0, "wrong")) == run.chosen(Choice(0, "right")) == []
+    assert [one["id"] for one, _ in run.flipped(0, 1)] == ["s0", "s1", "s3"]
+    shown = plain(samples_view.flipped_html(run, "x", (0, 1), 0, ("one", "two")))
+    assert "3 answers have different scores" in shown
+
+
 def test_markup_in_samples_prompts_and_names_is_text(run):
     shown = samples_view.samples_html(run, "made", Choice(0)) + samples_view.flipped_html(
         run, "made", (0, 2), 0, (HOSTILE, HOSTILE)
