@@ -43,7 +43,7 @@ def show_recipe(name: Name, as_json: Json = False) -> None:
     """Show a recipe: what is asked, what was published, whether it can be true, and what is wrong with it."""
     from dataclasses import asdict
 
-    from assistant.evaluation.recipe_report import published_lines
+    from assistant.evaluation.recipe_claims import published_lines
     from assistant.evaluation.recipes import load_recipe
 
     recipe = load_recipe(name)
@@ -103,12 +103,13 @@ def _told(run: RecipeRun) -> Callable[[Progress], None]:
 
 
 def _page(recipe: Recipe) -> str:
-    from assistant.evaluation.recipe_report import FLAWS, bullets, part_blocks, published_part
+    from assistant.evaluation.recipe_claims import author_part, published_part
+    from assistant.evaluation.recipe_report import FLAWS, bullets, part_blocks
 
     blocks = [f"{recipe.name}: {recipe.title}", recipe.about, f"Source: {recipe.source}."]
     blocks += bullets(FLAWS, recipe.flaws)
-    published = published_part(recipe)
-    blocks += part_blocks(published) if published else []
+    for part in (published_part(recipe), author_part(recipe)):
+        blocks += part_blocks(part) if part else []
     blocks += ["## Runs", *(_run_lines(run) for run in recipe.runs)]
     return "\n\n".join(blocks)
 
@@ -131,11 +132,18 @@ def _run_lines(run: RecipeRun) -> str:
 
 
 def _write_html(recipe: Recipe, runs: Sequence[tuple[RecipeRun, dict[str, Any]]], path: Path) -> None:
-    from assistant.evaluation.recipe_report import across_part, beside_part, flaws_part, heading, published_part
+    from assistant.evaluation.recipe_claims import author_part, published_part
+    from assistant.evaluation.recipe_report import across_part, beside_part, flaws_part, heading
     from assistant.evaluation.reports import html_report
 
     for run, record in runs:
-        parts = [published_part(recipe), beside_part(run, record), across_part(runs), flaws_part(recipe)]
+        parts = [
+            published_part(recipe),
+            author_part(recipe),
+            beside_part(run, record),
+            across_part(runs),
+            flaws_part(recipe),
+        ]
         page = html_report(
             record, title=f"{recipe.title}: {heading(run, record, whole=True)}", extra=[part for part in parts if part]
         )

@@ -1,17 +1,17 @@
-"""What a recipe came to: published figures beside ours, with intervals, flaws and the feasibility check."""
+"""What a recipe came to: its flaws, published figures beside ours, and all runs in one table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.evaluation import report_words as words
 from assistant.evaluation.arms import arms_of
-from assistant.evaluation.intervals import wilson
 from assistant.evaluation.leaderboard import sample_means, summarise
 from assistant.evaluation.outcomes import Outcome
 from assistant.evaluation.paired import Comparison, compare_arms, holm
-from assistant.evaluation.published import Claim, claim
+from assistant.evaluation.published import claim
+from assistant.evaluation.recipe_claims import author_part, published_lines, published_part, span
 from assistant.evaluation.recipes import Recipe, RecipeRun, read_as_published
 from assistant.evaluation.reports import Part, markdown_table
 from assistant.prompting.tasks import load_task
@@ -22,30 +22,6 @@ FLAWS = "What is wrong with it, or to be known"
 DRAWS = 2000
 """Bootstrap draws of the figures that a published parser would have given."""
 Record = Mapping[str, Any]
-
-
-def published_lines(names: Iterable[str]) -> list[dict[str, Any]]:
-    """Return what is known of published claims as plain data: figures as printed, intervals, feasibility."""
-    return [_published_line(claim(name)) for name in names]
-
-
-def _published_line(one: Claim) -> dict[str, Any]:
-    sizes = [*one.n, *([one.n_found] if one.n_found else [])]
-    accuracy = one.printed.get("accuracy")
-    intervals = {}
-    for check in one.checked():
-        # An interval around a figure that cannot exist would lend it a meaning.
-        if accuracy is not None and check.ways:
-            intervals[str(check.n)] = list(wilson(round(float(accuracy) * check.n), check.n))
-    return {
-        "name": one.name,
-        "system": one.system,
-        "source": one.source,
-        "n": sizes,
-        "printed": dict(one.printed),
-        "accuracy_intervals": intervals,
-        "checks": one.sentences(),
-    }
 
 
 def recipe_record(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Sequence[str]) -> dict[str, Any]:
@@ -93,26 +69,6 @@ def read_again(run: RecipeRun, record: Record) -> list[dict[str, Any]]:
             kept = ("name", "n", "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "confusion")
             rows.append({**{key: row[key] for key in kept}, "made_up": made_up})
     return rows
-
-
-def published_part(recipe: Recipe) -> Part | None:
-    """Return the section with the published figures, or None if there are none."""
-    lines = published_lines(recipe.claims())
-    if not lines:
-        return None
-    rows = [
-        (
-            line["system"],
-            " or ".join(f"{n:,}" for n in line["n"]),
-            ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in line["printed"].items()),
-            "; ".join(f"{_span(interval)} if n = {int(n):,}" for n, interval in line["accuracy_intervals"].items()),
-            " ".join(check.split(": ", 1)[1] for check in line["checks"]),
-        )
-        for line in lines
-    ]
-    heads = ("Published system", "n", "As printed", "95 % interval of the accuracy", "Can the figures exist?")
-    sources = dict.fromkeys(f"Source: {line['source']}." for line in lines)
-    return Part("Published", tuple(sources), heads, rows)
 
 
 def flaws_part(recipe: Recipe) -> Part | None:
@@ -215,12 +171,8 @@ def _other_model(record: Record) -> str:
 
 def _figures(row: Record) -> tuple[str, str]:
     macro = row.get("macro_f1")
-    accuracy = f"{row['accuracy']:.3f} ({_span(row['accuracy_interval'])})" if row["accuracy"] is not None else "–"
+    accuracy = f"{row['accuracy']:.3f} ({span(row['accuracy_interval'])})" if row["accuracy"] is not None else "–"
     return accuracy, "–" if macro is None else f"{macro:.3f}"
-
-
-def _span(interval: Sequence[float]) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def markdown(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Sequence[str] = ()) -> str:
@@ -229,6 +181,8 @@ def markdown(recipe: Recipe, runs: Sequence[tuple[RecipeRun, Record]], notes: Se
     blocks += bullets(FLAWS, recipe.flaws)
     published = published_part(recipe)
     blocks += part_blocks(published) if published else []
+    paired = author_part(recipe)
+    blocks += part_blocks(paired) if paired else []
     if runs:
         titles = [heading(run, record) for run, record in runs]
         blocks += ["## Ours", markdown_table([record for _, record in runs], titles).strip()]

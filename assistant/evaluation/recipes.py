@@ -91,13 +91,15 @@ class Recipe:
     source: str
     runs: tuple[RecipeRun, ...]
     flaws: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
+    """Published claims whose outcomes are public and of the same samples: they are tested in pairs."""
 
     def claims(self) -> tuple[str, ...]:
         """Return the names of the published claims that the runs are held against, each once."""
         return tuple(dict.fromkeys(name for run in self.runs for name in run.published.values()))
 
 
-_KEYS = ("title", "about", "source", "flaws", "runs")
+_KEYS = ("title", "about", "source", "flaws", "compared", "runs")
 _TUPLES = ("strategies", "readings", "ids", "label_names")
 _RUN_KEYS = tuple(RecipeRun.__dataclass_fields__)
 
@@ -156,6 +158,7 @@ def _read_recipe(path: Path) -> Recipe:
         source=table["source"],
         runs=tuple(_read_run(path, entry) for entry in table["runs"]),
         flaws=tuple(table.get("flaws", ())),
+        compared=tuple(claim(name).name for name in table.get("compared", ())),
     )
 
 

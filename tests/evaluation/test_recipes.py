@@ -13,14 +13,8 @@ from assistant.errors import DataError, PromptError, UnknownName
 from assistant.evaluation.datasets import find_data_set, load_rows
 from assistant.evaluation.outcomes import Outcome
 from assistant.evaluation.published import claim, claims
-from assistant.evaluation.recipe_report import (
-    across_part,
-    beside_part,
-    markdown,
-    published_lines,
-    read_again,
-    recipe_record,
-)
+from assistant.evaluation.recipe_claims import author_part, published_lines
+from assistant.evaluation.recipe_report import across_part, beside_part, markdown, read_again, recipe_record
 from assistant.evaluation.recipe_runs import Conditions, folder_of, in_roles, plan_recipe, run_plans
 from assistant.evaluation.recipes import PUBLISHED_READINGS, load_recipe, read_as_published, recipe_names
 from assistant.generation.chat_model import ScriptedModel
@@ -144,6 +138,18 @@ def test_a_figure_that_cannot_exist_is_said_so_and_gets_no_interval():
     assert "possible with 20 samples" in line["checks"][1]
     assert set(line["accuracy_intervals"]) == {"20"}
     assert line["accuracy_intervals"]["20"] == pytest.approx([0.640, 0.948], abs=5e-4)
+
+
+def test_the_authors_own_outputs_give_the_printed_figures_and_are_tested_in_pairs():
+    recipe = load_recipe("imdb-zephyr-t2")
+    found = [line["recomputed"] for line in published_lines(recipe.compared)]
+    assert [one["accuracy"] for one in found] == [0.85, 0.90, 0.50]
+    assert [round(one["macro_f1"], 3) for one in found] == [0.847, 0.900, 0.479]
+    rows = author_part(recipe).rows
+    assert [row[2] for row in rows] == ["2 / 1", "3 / 10", "2 / 10"]
+    assert [row[3] for row in rows] == ["1.000", "0.092", "0.039"]
+    assert [float(row[4]) for row in rows] == pytest.approx([1.0, 0.185, 0.116], abs=2e-3)
+    assert author_part(load_recipe("gsm8k")) is None
 
 
 def small(replies):
