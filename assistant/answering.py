@@ -154,6 +154,19 @@ class Assistant:
                 column.end_round()
         return tuple(column.answer() for column in columns)
 
+    def open_index(self, name: str) -> DemonstrationIndex:
+        """Return the opened index, the same object until it is built anew.
+
+        Raises:
+            IndexProblem: if it is missing, damaged, or of another encoder.
+        """
+        generation = storage.stamp(index_folder(name))
+        with self._lock:
+            known = self._indexes.get(name)
+            if known is None or known[0] != generation:
+                known = self._indexes[name] = (generation, DemonstrationIndex.open(name))
+        return known[1]
+
     def embed_ahead(self, requests: Sequence[Request]) -> None:
         """Embed the questions of many requests in one go, each in the index that will be searched for it.
 
@@ -239,12 +252,7 @@ class Assistant:
                 f"The task '{task.name}' has no built-in index, and '{request.strategy}' needs one.",
                 f"Build one with: shotwise index build FILE --name NAME --task {task.name}, then choose it.",
             )
-        generation = storage.stamp(index_folder(name))
-        with self._lock:
-            known = self._indexes.get(name)
-            if known is None or known[0] != generation:
-                known = self._indexes[name] = (generation, DemonstrationIndex.open(name))
-        return known[1]
+        return self.open_index(name)
 
     def _room(self, request: Request, strategy: Strategy) -> int:
         """Return how many tokens the prompt may have beside the reply."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from assistant.answering import Assistant
 from assistant.errors import RunProblem, ShotwiseError
-from assistant.evaluation.answers import answer_samples, requests_for
+from assistant.evaluation.answers import answer_samples
 from assistant.evaluation.baselines import baseline_outcomes
 from assistant.evaluation.checks import check_ids, check_parser
 from assistant.evaluation.journal import FILE as JOURNAL
@@ -25,7 +25,7 @@ from assistant.evaluation.reference_scores import ReferenceScores
 from assistant.generation.chat_model import StopSignal
 from assistant.prompting.strategies import find_strategy
 from assistant.prompting.tasks import load_task
-from assistant.retrieval.opened import DemonstrationIndex
+from assistant.records import Query
 
 PLAN = "plan.json"
 
@@ -102,7 +102,6 @@ class _Run:
         self.journal = Journal(folder)
         self.tally = Tally(plan, folder, report)
         self._references = ReferenceScores(assistant)
-        self._ahead: int | None = None
 
     def work(self) -> bool:
         """Do what is not done yet and return whether all is; False after a stop."""
@@ -152,8 +151,7 @@ class _Run:
         if self.stop.is_set():
             return []
         if block.arm.is_baseline:
-            guard = plan.retrieval.guard
-            return baseline_outcomes(block.arm.strategy, samples, self._index, self.task, plan.retrieval.k, guard)
+            return self._baseline(block)
         self._embed_ahead(block.start)
         return answer_samples(
             self.assistant,
@@ -171,31 +169,35 @@ class _Run:
             references=self._references,
         )
 
+    def _baseline(self, block: Block) -> list[Outcome]:
+        plan = self.plan
+        index = self.assistant.open_index(plan.index or self.task.index)
+        for start in range(0, len(plan.samples), plan.block_size):
+            self._embed_ahead(start)
+        return baseline_outcomes(
+            block.arm.strategy,
+            plan.samples[block.start : block.end],
+            index,
+            self.task,
+            plan.retrieval.k,
+            plan.retrieval.guard,
+        )
+
     def _embed_ahead(self, start: int) -> None:
         """Embed the questions of the whole stretch of samples at once.
 
         An embedding depends a little on its company in the batch, so that company must not depend on
         which blocks a killed run had finished.
         """
-        plan = self.plan
-        searching = next((arm for arm in plan.asked if find_strategy(arm.strategy).needs_index), None)
-        if searching is None or self._ahead == start:
-            return
-        self._ahead = start
-        self.assistant.embed_ahead(
-            requests_for(
-                self.task,
-                searching,
-                plan.samples[start : start + plan.block_size],
-                index=plan.index,
-                retrieval=plan.retrieval,
-                sampling=plan.sampling,
+        if self._searches:
+            stretch = self.plan.samples[start : start + self.plan.block_size]
+            self.assistant.open_index(self.plan.index or self.task.index).embed_ahead(
+                [Query(sample.inputs).text() for sample in stretch]
             )
-        )
 
     @cached_property
-    def _index(self) -> DemonstrationIndex:
-        return DemonstrationIndex.open(self.plan.index or self.task.index)
+    def _searches(self) -> bool:
+        return any(arm.is_baseline or find_strategy(arm.strategy).needs_index for arm in self.plan.arms)
 
     def record(self, finished: bool) -> dict[str, Any]:
         """Write the record of what there is and tell the end."""

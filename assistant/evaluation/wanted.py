@@ -69,7 +69,12 @@ def found_samples(wanted: Wanted) -> Found:
         raise DataError(f"'{wanted.source}' has no samples to answer.")
     short = len(data.samples) < wanted.evaluation.limit
     notes = (*data.notes, f"All {len(data.samples)} samples that there are were taken.") if short else data.notes
-    return replace(data, notes=notes)
+    return replace(data, samples=tuple(map(_stripped, data.samples)), notes=notes)
+
+
+def _stripped(sample: Sample) -> Sample:
+    """Return the sample as a task takes a message apart: without spaces around its texts."""
+    return replace(sample, inputs={name: text.strip() for name, text in sample.inputs.items()})
 
 
 def _known_set(wanted: Wanted) -> Found:

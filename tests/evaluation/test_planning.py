@@ -55,6 +55,11 @@ def test_a_file_becomes_samples_drawn_evenly_by_label(toy, rows):
     assert re.fullmatch(r"[0-9a-f]{64}", plan.data["sha256"])
 
 
+def test_spaces_around_a_text_are_no_part_of_a_sample(toy, home):
+    source = write(home, [{"id": "1", "text": " a witty film \n", "label": "positive"}])
+    assert planned(source).samples[0].inputs == {"text": "a witty film"}
+
+
 def test_a_short_draw_is_the_beginning_of_a_longer_one(toy, rows):
     longer, shorter = (planned(rows, evaluation=EvaluationSettings(limit=limit)).samples for limit in (6, 3))
     assert longer[:3] == shorter

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from assistant.evaluation.outcomes import Arm
 from assistant.evaluation.progress import FILE as PROGRESS
 from assistant.evaluation.reports import without_timings
 from assistant.evaluation.runner import PLAN, evaluate, read_plan
+from assistant.retrieval.encoders import ToyEncoder
 from assistant.settings import RetrievalSettings
 from tests.evaluation.runs import ARMS, SAMPLES, assistant, reader, toy_plan
 from tests.toys import make_reviews
@@ -180,10 +182,17 @@ def test_progress_counts_up_to_the_total_and_knows_the_accuracy_so_far(folder):
 
 def test_progress_is_written_at_most_twice_a_second(folder, monkeypatch):
     written = []
-    monkeypatch.setattr("assistant.evaluation.progress.write_json", lambda path, value: written.append(value["state"]))
-    evaluate(toy_plan(), assistant(), folder)
-    assert written.count("running") <= 2
-    assert written[-1] == "done"
+
+    def note(path, value):
+        written.append((time.perf_counter(), value["state"]))
+
+    monkeypatch.setattr("assistant.evaluation.progress.write_json", note)
+    told = []
+    evaluate(toy_plan(), assistant(), folder, report=told.append)
+    running = [at for at, state in written if state == "running"]
+    assert all(after - before >= 0.49 for before, after in itertools.pairwise(running))
+    assert len(running) < len(told)
+    assert written[-1][1] == "done"
 
 
 def test_a_finished_run_told_again_is_done_at_once(folder):
@@ -193,21 +202,25 @@ def test_a_finished_run_told_again_is_done_at_once(folder):
     assert [(one.state, one.done == one.total) for one in told] == [("running", True), ("done", True)]
 
 
-def test_the_index_is_embedded_in_the_same_company_however_often_a_run_is_killed(folder, monkeypatch):
-    asked = []
-    model = assistant()
-    before = model.embed_ahead
+def test_questions_are_embedded_once_and_in_the_same_company_however_often_a_run_is_killed(folder, monkeypatch):
+    def embedded(target):
+        seen = []
+        before = ToyEncoder.encode
+        with monkeypatch.context() as patch:
+            patch.setattr(ToyEncoder, "encode", lambda self, texts: seen.append(tuple(texts)) or before(self, texts))
+            evaluate(toy_plan(), assistant(), target)
+        return seen
 
-    def watched(requests):
-        asked.append([request.sample_id for request in requests])
-        before(requests)
-
-    monkeypatch.setattr(model, "embed_ahead", watched)
-    evaluate(toy_plan(), model, folder)
-    first_of_each = {}
-    for ids in asked:
-        first_of_each.setdefault(ids[0], ids)
-    assert [len(first_of_each[one]) for one in ("s0", "s3", "s6")] == [3, 3, 1]
+    texts = [sample.inputs["text"] for sample in SAMPLES]
+    stretches = [tuple(texts[at : at + 3]) for at in (0, 3, 6)]
+    assert embedded(folder) == stretches
+    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    for kept in (1, 3, 9):
+        resumed = folder.with_name(f"resumed-{kept}")
+        resumed.mkdir()
+        (resumed / PLAN).write_bytes((folder / PLAN).read_bytes())
+        (resumed / JOURNAL).write_bytes(b"".join(lines[:kept]))
+        assert set(embedded(resumed)) <= set(stretches)
 
 
 WORKER = """
