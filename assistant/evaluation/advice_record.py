@@ -54,7 +54,7 @@ def advice_record(plan: AdvicePlan, ran: Ran, created: str) -> dict[str, Any]:
         "settings_hash": plan.hash,
         "data": dict(plan.data),
         "model": dict(plan.model),
-        "recommendation": recommendation(test, pairs, ran.finalists, measure, _untested(ran)),
+        "recommendation": recommendation(test, pairs, ran.finalists, measure, _untested(ran), task.metric),
         "chosen": ran.standings[0],
         "baseline": plan.baseline,
         "finalists": list(ran.finalists),
@@ -211,12 +211,13 @@ def _spent(ran: Ran) -> dict[str, Any]:
 
 def _power(plan: AdvicePlan, ran: Ran, task: Task, pairs: Sequence[Comparison]) -> dict[str, Any]:
     """Return what test can show between the finalists, and how much the choice on dev flatters the chosen one."""
+    scores = task.metric not in RIGHT_OR_WRONG
     rivals = [one for one in pairs if one.other in ran.finalists]
     chosen = sample_means(ran.test[plan.arm(ran.standings[0])], task)
     discordant = max((_mean_square(one, ran, plan, task) for one in rivals), default=0.0)
-    on_test = power_record(len(chosen), 1, sum(chosen.values()) / len(chosen), discordant)
+    on_test = power_record(len(chosen), 1, sum(chosen.values()) / len(chosen), discordant, scores=scores)
     dev_mean = ran.race.mean(ran.standings[0]) or 0.0
-    on_dev = power_record(ran.race.samples, len(plan.arms), dev_mean, discordant)
+    on_dev = power_record(ran.race.samples, len(plan.arms), dev_mean, discordant, scores=scores)
     sentences = list(on_test["sentences"] if rivals else ())
     if len(plan.arms) > 1:
         sentences += on_dev["sentences"][1:]

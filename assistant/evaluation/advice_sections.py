@@ -105,7 +105,7 @@ def _result(record: Record) -> Section:
     )
 
 
-_KEPT = ("Macro F1", "Exact match", "ROUGE-1", "Number match", "Unreadable", "Tokens per answer")
+_KEPT = ("Macro F1", "ROUGE-1", "Number match", "Unreadable", "Tokens per answer")
 
 
 def _against(row: Record, record: Record, pairs: Mapping[str, Record]) -> str:
@@ -155,6 +155,7 @@ def _cost(record: Record) -> Section:
         plots.append(leaderboard_plots.pareto(rows, cost="seconds", measure=measure))
     costs = [cost_per_answer(row, "tokens") for row in rows]
     front = leaderboard_plots.pareto_front(costs, [row[measure] for row in rows])
+    dropped = any(row["dropped"] for row in record["race"]["standings"])
     free = words.ranked(record["dev"]["results"], "baseline")
     best = f"Without a model and its tokens, {free[0]['name']} reaches {words.with_interval(free[0], measure)} on dev."
     return Section(
@@ -163,7 +164,7 @@ def _cost(record: Record) -> Section:
             f"On the front, where no strategy is both cheaper in tokens and better: "
             f"{', '.join(rows[place]['name'] for place in front)}.",
             *([best] if free else []),
-            "Dropped strategies answered fewer samples, so their intervals are wider.",
+            *(["Dropped strategies answered fewer samples, so their intervals are wider."] if dropped else []),
         ],
         plots=plots,
     )

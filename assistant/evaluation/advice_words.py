@@ -7,7 +7,7 @@ from typing import Any
 
 from assistant.evaluation.leaderboard_plots import cost_per_answer
 from assistant.evaluation.paired import Comparison
-from assistant.evaluation.report_words import with_interval
+from assistant.evaluation.report_words import MEASURES, with_interval
 
 Row = Mapping[str, Any]
 MAJORITY = "majority"
@@ -19,6 +19,7 @@ def recommendation(
     finalists: Sequence[str],
     measure: str,
     untested: Sequence[str] = (),
+    metric: str = "accuracy",
 ) -> dict[str, Any]:
     """Return which arm to use, why in one sentence, and further sentences.
 
@@ -30,17 +31,19 @@ def recommendation(
         finalists: The chosen arm, then its rivals.
         measure: `accuracy` or `score`.
         untested: Arms that the race had not dropped, and that were not among the finalists.
+        metric: The task's, which gives a score its name.
     """
     rows = {row["name"]: row for row in test}
     chosen = rows[finalists[0]]
     among = {one.other: one for one in pairs if one.other in finalists}
-    kind, use, sentence = _among_strategies(chosen, among, rows, measure)
+    figure = "accuracy" if measure == "accuracy" else MEASURES.get(metric, "score")
+    kind, use, sentence = _among_strategies(chosen, among, rows, measure, figure)
     without = [one for one in pairs if rows[one.other]["kind"] == "baseline"]
     rest = [f"Still in the race at its end, but not tested: {_listed(untested)}."] if untested else []
     best = max(without, key=lambda one: rows[one.other][measure], default=None)
     if best is not None and best.verdict == "better":
         without_model = (
-            f"Use {best.other}, which asks no language model: on {best.n:,} test samples it reaches "
+            f"Use {best.other}, which asks no language model: on {best.n:,} test samples its {figure} is "
             f"{with_interval(rows[best.other], measure)}, better than the chosen strategy, {chosen['name']}, with "
             f"{with_interval(chosen, measure)}."
         )
@@ -73,19 +76,19 @@ def _beside(best: Comparison, without: Sequence[Comparison], rows: Mapping[str, 
 
 
 def _among_strategies(
-    chosen: Row, among: Mapping[str, Comparison], rows: Mapping[str, Row], measure: str
+    chosen: Row, among: Mapping[str, Comparison], rows: Mapping[str, Row], measure: str, figure: str
 ) -> tuple[str, str, str]:
     """Return the kind of recommendation, the arm to use and the sentence, baselines without a model aside."""
     name = chosen["name"]
     better = [other for other, pair in among.items() if pair.verdict == "better"]
     if better:
         use = max(better, key=lambda other: rows[other][measure])
-        found = f"{_reaches(rows[use], measure)}, better than {name}, which dev had favoured"
+        found = f"{_reaches(rows[use], measure, figure)}, better than {name}, which dev had favoured"
         return "strategy", use, f"Use {use}: {found} ({with_interval(chosen, measure)})."
     ties = [other for other, pair in among.items() if pair.verdict != "worse"]
     if not ties:
         than = f", better than {_listed(list(among))}" if among else ""
-        return "strategy", name, f"Use {name}: {_reaches(chosen, measure)}{than}."
+        return "strategy", name, f"Use {name}: {_reaches(chosen, measure, figure)}{than}."
     use, reason = _cheapest([name, *ties], rows)
     equals = f"No measurable difference between {_listed([name, *ties])} on {chosen['n']:,} test samples"
     return "no difference", use, f"{equals}; {reason}."
@@ -106,8 +109,8 @@ def _cheapest(equals: Sequence[str], rows: Mapping[str, Row]) -> tuple[str, str]
     return least, f"{least} costs {fewer} tokens ({tokens[least]:,} an answer, not {compared}), so use it"
 
 
-def _reaches(row: Row, measure: str) -> str:
-    return f"on {row['n']:,} test samples it reaches {with_interval(row, measure)}"
+def _reaches(row: Row, measure: str, figure: str) -> str:
+    return f"on {row['n']:,} test samples its {figure} is {with_interval(row, measure)}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -57,8 +57,12 @@ def samples_needed_for_scores(gap: float, mean_square: float, power: float = POW
     return math.ceil((root / gap) ** 2 - 1e-9)
 
 
-def detectable_gap(n: int, discordant: float, power: float = POWER, alpha: float = ALPHA) -> float | None:
+def detectable_gap(
+    n: int, discordant: float, power: float = POWER, alpha: float = ALPHA, *, scores: bool = False
+) -> float | None:
     """Return the smallest true gap that n paired samples show with this power, or None if none is.
+
+    With `scores`, `discordant` is the mean square of their differences (see `samples_needed_for_scores`).
 
     Raises:
         SettingError: if n is below 1, or the discordant share is not in 0…1.
@@ -67,14 +71,15 @@ def detectable_gap(n: int, discordant: float, power: float = POWER, alpha: float
     """
     if n < 1 or not 0 <= discordant <= 1:
         raise SettingError(f"n = {n} with {discordant:.1%} discordant samples makes no sense.")
+    largest = math.sqrt(discordant) if scores else discordant
 
     def missing(gap: float) -> float:
         spread = math.sqrt(max(0.0, discordant - gap * gap))
         return _normal(alpha / 2) * math.sqrt(discordant) + _normal(1 - power) * spread - gap * math.sqrt(n)
 
-    if discordant == 0 or missing(discordant) > 0:
+    if discordant == 0 or missing(largest) > 0:
         return None
-    return float(brentq(missing, 1e-9, discordant))
+    return float(brentq(missing, 1e-9, largest))
 
 
 def winners_curse(p: float, n: int, k: int) -> float:
@@ -94,34 +99,30 @@ def winners_curse(p: float, n: int, k: int) -> float:
     return float((1 - below).sum() / n - p)
 
 
-def power_record(n: int, tried: int, accuracy: float, discordant: float) -> dict[str, Any]:
+def power_record(n: int, tried: int, accuracy: float, discordant: float, *, scores: bool = False) -> dict[str, Any]:
     """Return what n samples can show, as plain data with the sentences that reports print.
 
     Args:
         n: Paired samples.
         tried: How many strategies were compared.
-        accuracy: Of the best (or the mean score).
-        discordant: Share of samples on which two strategies differ (see `samples_needed`).
+        accuracy: Of the best (or its mean score).
+        discordant: Share of samples on which two strategies differ; of scores, their mean square difference.
+        scores: Whether answers have scores, rather than being right or wrong.
 
     Raises:
         SettingError: if a number is out of its range.
     """
-    gap = detectable_gap(n, discordant)
+    gap = detectable_gap(n, discordant, scores=scores)
     curse = winners_curse(accuracy, n, tried)
-    needed = samples_needed(0.05, discordant) if discordant >= 0.05 else None
-    seen = (
-        f"With n = {n:,} and answers that differ on {100 * discordant:.0f} % of the samples, "
-        + (f"a true gap of {100 * gap:.1f} points" if gap is not None else "no gap, however large,")
-        + f" would be seen in {100 * POWER:.0f} % of such experiments."
-    )
-    if discordant == 0:
-        seen = f"On all {n:,} samples the answers are equally good, so that nothing tells which gap would be seen."
-    best = (
-        f"The best of {tried} equally good strategies would look up to {100 * curse:.1f} points better than it is "
-        f"on these {n:,} samples."
-        if tried > 1
-        else ""
-    )
+    needed = None
+    if discordant >= (0.05**2 if scores else 0.05):
+        needed = samples_needed_for_scores(0.05, discordant)
+    sentences = [_seen(n, gap, discordant, scores)]
+    if tried > 1:
+        sentences.append(
+            f"The best of {tried} equally good strategies would look up to {100 * curse:.1f} points better than it "
+            f"is on these {n:,} samples."
+        )
     return {
         "n": n,
         "tried": tried,
@@ -129,8 +130,19 @@ def power_record(n: int, tried: int, accuracy: float, discordant: float) -> dict
         "detectable_gap": gap,
         "samples_for_5_points": needed,
         "winners_curse": curse,
-        "sentences": [sentence for sentence in (seen, best) if sentence],
+        "sentences": sentences,
     }
+
+
+def _seen(n: int, gap: float | None, discordant: float, scores: bool) -> str:
+    """Return in words which gap would be seen."""
+    if discordant == 0:
+        return f"On all {n:,} samples the answers are equally good, so that nothing tells which gap would be seen."
+    how = f"answers that differ on {100 * discordant:.0f} % of the samples"
+    if scores:
+        how = f"scores that differ by {100 * math.sqrt(discordant):.1f} points (root mean square)"
+    what = f"a true gap of {100 * gap:.1f} points" if gap is not None else "no gap, however large,"
+    return f"With n = {n:,} and {how}, {what} would be seen in {100 * POWER:.0f} % of such experiments."
 
 
 def _normal(tail: float) -> float:

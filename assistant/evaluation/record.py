@@ -118,7 +118,9 @@ def _checks(plan: Plan, blocks: Blocks) -> Iterator[dict[str, Any]]:
 
 
 def _power(by_arm: Mapping[Arm, Sequence[Outcome]], task: Task, tried: int) -> dict[str, Any] | None:
-    """Return what the samples that all arms answered can show."""
+    """Return what the samples that all arms answered can show; None where nothing is right or wrong."""
+    if task.metric not in RIGHT_OR_WRONG:
+        return None
     means = [sample_means(of_arm, task) for of_arm in by_arm.values()]
     shared = set.intersection(*(set(one) for one in means)) if means else set()
     if len(means) < 2 or not shared:
@@ -126,7 +128,8 @@ def _power(by_arm: Mapping[Arm, Sequence[Outcome]], task: Task, tried: int) -> d
     n = len(shared)
     best = max(sum(one[sample] for sample in shared) / n for one in means)
     differing = [sum((a[sample] - b[sample]) ** 2 for sample in shared) / n for a, b in combinations(means, 2)]
-    return power_record(n, tried, best, sum(differing) / len(differing))
+    scores = task.metric not in RIGHT_OR_WRONG
+    return power_record(n, tried, best, sum(differing) / len(differing), scores=scores)
 
 
 def _notes(

@@ -32,7 +32,7 @@ def advice(right, tokens, finalists, untested=()):
 def test_what_is_better_than_all_is_recommended():
     found = advice({"a": 90, "b": 60, "majority": 40}, {"a": 100, "b": 50}, ["a", "b"])
     assert (found["kind"], found["use"]) == ("strategy", "a")
-    assert found["sentence"] == "Use a: on 100 test samples it reaches 90.0 % (10.0 to 90.0), better than b."
+    assert found["sentence"] == "Use a: on 100 test samples its accuracy is 90.0 % (10.0 to 90.0), better than b."
     assert found["more"] == [
         "Every baseline without a language model is worse; the best of them, majority, reaches 40.0 % (10.0 to 90.0)."
     ]

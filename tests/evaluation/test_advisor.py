@@ -238,5 +238,6 @@ def test_scores_are_compared_where_nothing_is_right_or_wrong(home):
     assert record["measure"] == "score"
     assert record["chosen"] == "static-few-shot (generate)"
     assert record["recommendation"]["sentence"].startswith("Use static-few-shot (generate): on ")
+    assert "test samples its ROUGE-L is " in record["recommendation"]["sentence"]
     assert "ROUGE-L" in html_advice(record)
     assert markdown_advice(without_timings(record)).startswith("# Which strategy for “Summary of a dialogue”?")

@@ -104,3 +104,18 @@ def test_answers_that_never_differ_leave_the_power_open():
     assert record["sentences"] == [
         "On all 69 samples the answers are equally good, so that nothing tells which gap would be seen."
     ]
+
+
+def test_scores_that_differ_little_show_small_gaps():
+    gap = detectable_gap(100, 0.004, scores=True)
+    assert samples_needed_for_scores(gap, 0.004) == pytest.approx(100, abs=1)
+    assert gap > 0.004  # more than right and wrong could differ
+    record = power_record(100, 2, 0.2, 0.004, scores=True)
+    assert record["sentences"][0].startswith(
+        "With n = 100 and scores that differ by 6.3 points (root mean square), a true gap of 1.8 points would be seen"
+    )
+    assert record["samples_for_5_points"] == samples_needed_for_scores(0.05, 0.004)
+
+
+def test_scores_that_hardly_differ_never_reach_five_points():
+    assert power_record(100, 2, 0.2, 0.002, scores=True)["samples_for_5_points"] is None
