@@ -118,9 +118,7 @@ def _checks(plan: Plan, blocks: Blocks) -> Iterator[dict[str, Any]]:
 
 
 def _power(by_arm: Mapping[Arm, Sequence[Outcome]], task: Task, tried: int) -> dict[str, Any] | None:
-    """Return what the samples that all arms answered can show; None where nothing is right or wrong."""
-    if task.metric not in RIGHT_OR_WRONG:
-        return None
+    """Return what the samples that all arms answered can show."""
     means = [sample_means(of_arm, task) for of_arm in by_arm.values()]
     shared = set.intersection(*(set(one) for one in means)) if means else set()
     if len(means) < 2 or not shared:

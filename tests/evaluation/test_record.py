@@ -176,4 +176,5 @@ def test_a_task_without_right_and_wrong_is_ranked_by_its_score(home):
     assert [row["accuracy"] for row in record["results"]] == [None, None]
     assert [row["score"] for row in record["results"]] == pytest.approx([1.0, 1.0])
     assert record["index"] is None
+    assert record["power"]["tried"] == 2
     assert record["pairs"][0]["verdict"].startswith("not distinguishable")
