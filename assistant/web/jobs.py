@@ -20,7 +20,7 @@ from typing import Any
 
 from assistant import paths
 from assistant.errors import SettingError
-from assistant.web.run_state import RunState, alive, read_json, read_state
+from assistant.web.run_state import CONSOLE, STARTED, RunState, alive, read_json, read_state
 from assistant.web.tether import GRACE_S
 
 _PROGRAM = (sys.executable, "-m", "assistant.web.tether")
@@ -139,7 +139,9 @@ class Jobs:
         self._let_go()
         self._asked_to_stop.discard(name)
         self._since[name] = time.time()
-        with (_folder(name) / "console.txt").open("ab") as console:
+        with (_folder(name) / CONSOLE).open("ab") as console:
+            console.write(STARTED.encode())
+            console.flush()
             # An argument list and never a shell: nothing a visitor types is interpreted.
             self._processes[name] = subprocess.Popen(  # noqa: S603
                 [*self._program, *arguments],

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 State = Literal["running", "stopped", "interrupted", "done", "failed"]
 
+CONSOLE = "console.txt"
+STARTED = "--- started\n"
+"""Stands in the console's file wherever a process begins."""
 STOPPED = "Stopped; what is done is kept."
 _SILENT_S = 900.0
 """A process we did not start counts as gone after this long without a sign: its number may be another's by now."""
@@ -116,8 +119,9 @@ def _judged(
     said = progress.get("state")
     sentence = str(progress.get("sentence") or "")
     if ours and code is None:
-        waiting = "Starting: the model is being loaded …" if said is None else "Writing the report …"
-        return "running", sentence if said == "running" else waiting
+        if said is None:
+            return "running", last_words(folder) or "Starting: the model is being loaded …"
+        return "running", sentence if said == "running" else "Writing the report …"
     if said == "stopped":
         return "stopped", STOPPED
     if said in ("done", "failed"):
@@ -132,15 +136,16 @@ def _judged(
 
 
 def last_words(folder: Path) -> str:
-    """Return the last line that the process of a run said."""
+    """Return the last line that the process of a run said, since it was last started."""
     try:
-        with (folder / "console.txt").open("rb") as console:
+        with (folder / CONSOLE).open("rb") as console:
             console.seek(0, os.SEEK_END)
             console.seek(max(0, console.tell() - 4096))
             text = console.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    lines = [line.rpartition("\r")[2].strip() for line in text.splitlines()]
+    # A bar of progress writes over itself.
+    lines = [line.strip() for line in text.rpartition(STARTED)[2].replace("\r", "\n").splitlines()]
     return next((line for line in reversed(lines) if line), "")[:500]
 
 

@@ -1,6 +1,6 @@
 """Stands in for `shotwise evaluate` in tests of jobs: counts slowly, stops when told to, goes on where it was.
 
-The last argument is the run's folder, the first how it ends: `done`, `fail` or `crash`.
+The last argument is the run's folder, the first how it goes: `done`, `fail`, `crash` or `prepare`.
 """
 
 import json
@@ -31,6 +31,11 @@ def main():
     if ending == "fail":
         sys.stderr.write("first line\nThere is no strategy named 'x'.\n")
         raise SystemExit(2)
+    if ending == "prepare":
+        sys.stderr.write("Building the index.\n\r10% of 10 rows/s\r50% of 10 rows/s")
+        sys.stderr.flush()
+        stop.wait(30)
+        raise SystemExit(130)
     while done < TOTAL and not stop.is_set():
         tell("running", "Answering.")
         time.sleep(0.05)

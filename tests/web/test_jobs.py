@@ -101,6 +101,15 @@ def test_what_a_failed_process_said_last_is_told(jobs):
     assert failed.can_go_on
 
 
+def test_what_a_process_says_while_it_prepares_is_shown(jobs):
+    start(jobs, ending="prepare")
+    wait_for(lambda: "rows/s" in jobs.state("one").sentence)
+    assert jobs.state("one").sentence == "50% of 10 rows/s"
+    jobs.stop("one")
+    wait_for(lambda: jobs.running() is None)
+    assert (jobs.state("one").state, jobs.state("one").done) == ("stopped", 0)
+
+
 def test_a_process_that_was_killed_is_interrupted_and_can_go_on(jobs):
     start(jobs, ending="crash")
     wait_for(lambda: jobs.running() is None)
