@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from assistant.answering import Assistant, Request
-from assistant.errors import RunProblem
+from assistant.errors import PromptEscape, PromptTooLong, RunProblem
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.reference_scores import REFERENCED, ReferenceScores, label_lengths
 from assistant.evaluation.text_metrics import score_sample
@@ -53,17 +53,58 @@ def answer_samples(
         task, arm, samples, index=index, retrieval=retrieval, sampling=replace(sampling, seed=seed),
         label_names=label_names, wording=wording,
     )  # fmt: skip
-    answers = assistant.answer_all(requests, stop)
+    answers = _answers(assistant, requests, stop)
     own = dict(zip(label_names, task.labels, strict=True)) if label_names else {label: label for label in task.labels}
     outcomes = [
-        outcome_of(sample, arm, answer, task, own)
+        _unasked(sample, arm, seed, task, answer)
+        if isinstance(answer, str)
+        else outcome_of(sample, arm, answer, task, own)
         for sample, answer in zip(samples, answers, strict=True)
-        if answer.problem != STOPPED
+        if isinstance(answer, str) or answer.problem != STOPPED
     ]
     if arm.reading != "labels" or len(outcomes) < len(samples):
         return outcomes
     return _with_what_calibrations_need(
         outcomes, requests, own, calibrations, assistant, references or ReferenceScores(assistant), stop
+    )
+
+
+def _answers(assistant: Assistant, requests: Sequence[Request], stop: StopSignal) -> list[Answer | str]:
+    """Return the answer to each request, or why it cannot be asked: one long text must not end a whole run."""
+    try:
+        return list(assistant.answer_all(requests, stop))
+    except (PromptTooLong, PromptEscape):
+        reasons = [_why_not(assistant, request) for request in requests]
+        if not any(reasons):
+            raise
+    askable = [request for request, reason in zip(requests, reasons, strict=True) if not reason]
+    answers = iter(assistant.answer_all(askable, stop) if askable else ())
+    return [reason or next(answers) for reason in reasons]
+
+
+def _why_not(assistant: Assistant, request: Request) -> str:
+    try:
+        assistant.prepare(request)
+    except PromptTooLong:
+        return "the question does not fit into the context"
+    except PromptEscape:
+        return "the question would open a turn of its own"
+    return ""
+
+
+def _unasked(sample: Sample, arm: Arm, seed: int, task: Task, reason: str) -> Outcome:
+    correct, score = score_sample(task, None, sample.targets)
+    return Outcome(
+        sample=sample.id,
+        strategy=arm.strategy,
+        reading=arm.reading,
+        seed=seed,
+        targets=sample.targets,
+        final_answer=None,
+        correct=correct,
+        score=score,
+        problem=reason,
+        group=sample.group,
     )
 
 
@@ -78,10 +119,15 @@ def _with_what_calibrations_need(
 ) -> list[Outcome]:
     """Return the outcomes with the lengths of their labels, and scores of content-free prompts where needed."""
     needed = [name for name in calibrations if name in REFERENCED]
-    first = assistant.prepare(requests[0])
-    lengths = {own.get(name, name): length for name, length in label_lengths(assistant, first).items()}
+    lengths: dict[str, tuple[int, int]] = {}
     found: list[Outcome] = []
     for outcome, request in zip(outcomes, requests, strict=True):
+        if outcome.label_scores is None:
+            found.append(outcome)
+            continue
+        if not lengths:
+            prepared = assistant.prepare(request)
+            lengths = {own.get(name, name): length for name, length in label_lengths(assistant, prepared).items()}
         scores = references.of(request, assistant.prepare(request), needed, stop) if needed else {}
         if len(scores) < len(needed):
             return found

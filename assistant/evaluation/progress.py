@@ -15,6 +15,7 @@ from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.evaluation.plan import Block, Plan
 
 FILE = "progress.json"
+LOG = "log.txt"
 RUNNING, STOPPED, DONE, FAILED = "running", "stopped", "done", "failed"
 _LEAST_INTERVAL_S = 0.5
 
@@ -83,6 +84,8 @@ class Tally:
         if state != RUNNING or now - self._written >= _LEAST_INTERVAL_S:
             self._written = now
             write_json(self._folder / FILE, progress.to_json())
+        with (self._folder / LOG).open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {progress.done} of {progress.total}: {sentence}\n")
 
     def progress(self, state: str, sentence: str) -> Progress:
         """Return how far the plan is carried out."""

@@ -16,6 +16,7 @@ from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.evaluation.plan import Plan, check_key
 from assistant.evaluation.power import power_record
 from assistant.evaluation.text_metrics import RIGHT_OR_WRONG
+from assistant.prompting.strategies import find_strategy
 from assistant.prompting.tasks import Task, load_task
 from assistant.retrieval.opened import DemonstrationIndex
 
@@ -155,9 +156,21 @@ def _notes(
     for name in plan.calibrations:
         if name in TRANSDUCTIVE:
             yield f"The calibration '{name}' looks at the inputs of all evaluated samples (not at their targets)."
+    yield from _short_notes(plan, by_arm)
     answered = min(len({one.sample for one in by_arm.get(arm, ())}) for arm in plan.arms)
     if answered < len(plan.samples):
         yield f"Not finished: {answered} of {len(plan.samples)} samples were answered by every strategy."
+
+
+def _short_notes(plan: Plan, by_arm: Mapping[Arm, Sequence[Outcome]]) -> Iterator[str]:
+    """Yield one sentence if prompts had to do with fewer demonstrations than were asked for."""
+    k, short = plan.retrieval.k, []
+    for arm, of_arm in by_arm.items():
+        if not arm.is_baseline and find_strategy(arm.strategy).needs_index:
+            count = sum(bool(one.calls) and len(one.demonstrations) < k for one in of_arm)
+            short += [f"{arm.name} in {count:,} of {len(of_arm):,} prompts"] if count else []
+    if short:
+        yield f"Fewer than k = {k} demonstrations fitted into the context, or were to be had: {'; '.join(short)}."
 
 
 def _leak_notes(plan: Plan, overlap: Overlap | None, by_arm: Mapping[Arm, Sequence[Outcome]]) -> Iterator[str]:

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.answering import Request
+from assistant.answering import Assistant, Request
 from assistant.errors import RunProblem, SettingError
 from assistant.evaluation.answers import answer_samples, message_of, outcome_of, requests_for
+from assistant.evaluation.calibration import calibrated
 from assistant.evaluation.outcomes import Arm, Sample
 from assistant.evaluation.reference_scores import CONTENT_FREE
+from assistant.generation.chat_model import ScriptedModel
 from assistant.prompting.tasks import load_task
 from assistant.records import Answer
 from assistant.settings import GuardSettings, RetrievalSettings, SamplingSettings
@@ -154,6 +156,24 @@ def test_after_a_stop_only_finished_answers_come_back():
     assert all(one.final_answer == "positive" for one in got)
     stop.set()
     assert answered(stop=stop) == []
+
+
+@pytest.mark.parametrize("reading", ["labels", "generate"])
+def test_a_text_that_does_not_fit_is_a_problem_of_that_sample_alone(toy, reading):
+    samples = [SAMPLES[0], Sample("long", {"text": "far too long " * 400}, ("negative",)), SAMPLES[1]]
+    short = Assistant(ScriptedModel(reader, context_tokens=2000))
+    settings = {"index": "toy", "retrieval": RetrievalSettings(), "sampling": SamplingSettings(), "seed": 4}
+    calibrations = ("contextual", "tokens") if reading == "labels" else ()
+    for arm in (Arm("zero-shot", reading), Arm("dynamic-few-shot", reading)):
+        got = answer_samples(short, SENTIMENT, arm, samples, calibrations=calibrations, **settings)
+        assert [one.sample for one in got] == [sample.id for sample in samples]
+        assert [one.final_answer for one in got] == ["positive", None, "negative"]
+        assert got[1].problem == "the question does not fit into the context"
+        assert (got[1].correct, got[1].score, got[1].seed, got[1].calls) == (False, 0.0, 4, 0)
+        for calibration in calibrations:
+            assert [one.final_answer for one in calibrated(got, calibration)][1] is None
+    (alone,) = answer_samples(short, SENTIMENT, Arm("zero-shot", reading), samples[1:2], **settings)
+    assert alone.problem
 
 
 def test_no_samples_are_no_work():

@@ -159,6 +159,13 @@ def test_groups_are_counted_and_no_group_shows_itself(folder):
     assert record["data"]["groups"] == 3
 
 
+def test_prompts_with_fewer_demonstrations_than_asked_for_are_counted(folder):
+    few = evaluate(toy_plan(retrieval=RetrievalSettings(k=20)), assistant(), folder)
+    assert any("Fewer than k = 20 demonstrations" in note and "in 7 of 7 prompts" in note for note in few["notes"])
+    enough = evaluate(toy_plan(), assistant(), folder.with_name("enough"))
+    assert not any("Fewer than k" in note for note in enough["notes"])
+
+
 def test_an_index_that_is_gone_is_said(folder):
     plan = toy_plan(arms=(Arm("zero-shot", "labels"),))
     delete_index("toy")

@@ -195,6 +195,14 @@ def test_progress_is_written_at_most_twice_a_second(folder, monkeypatch):
     assert written[-1][1] == "done"
 
 
+def test_the_log_tells_every_block_with_its_time(folder):
+    told = []
+    evaluate(toy_plan(), assistant(), folder, report=told.append)
+    lines = (folder / "log.txt").read_text("utf-8").splitlines()
+    assert [line.split(": ", 1)[1] for line in lines] == [one.sentence for one in told]
+    assert lines[-1].endswith("Done.")
+
+
 def test_a_finished_run_told_again_is_done_at_once(folder):
     evaluate(toy_plan(), assistant(), folder)
     told = []
