@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -44,11 +45,21 @@ class Board:
         if not self._live:
             say(line(progress, self._unit))
             return
-        lines = [*(_arm_line(arm) for arm in progress.arms), line(progress, self._unit)]
+        width, height = shutil.get_terminal_size()
+        lines = [text[: width - 1] for text in board_lines(progress, height - 1, self._unit)]
         up = f"\033[{self._lines}F" if self._lines else ""
         sys.stderr.write(up + "".join(f"\033[K{text}\n" for text in lines))
         sys.stderr.flush()
         self._lines = len(lines)
+
+
+def board_lines(progress: Progress, most: int, unit: str = "answers") -> list[str]:
+    """Return the lines of the board, at most `most`: what does not fit is counted."""
+    arms = [_arm_line(arm) for arm in progress.arms]
+    if len(arms) + 1 > most:
+        kept = max(most - 2, 0)
+        arms = [*arms[:kept], f"  … and {len(arms) - kept} more"]
+    return [*arms, line(progress, unit)]
 
 
 def line(progress: Progress, unit: str = "answers") -> str:

@@ -17,7 +17,7 @@ from tests.test_cli import one_sentence, shotwise
 from tests.toys import make_reviews
 
 __all__ = ["shotwise"]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
