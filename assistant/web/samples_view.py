@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.web.markup import chip, esc, fields, fold, plural
-from assistant.web.opened_run import PAGE, UNREADABLE, Choice, OpenedRun, cut
+from assistant.web.opened_run import UNREADABLE, Choice, OpenedRun, cut
 from assistant.web.run_plots import plot_links
 
 Record = Mapping[str, Any]
@@ -111,7 +111,7 @@ def _pager(page: int, pages: int) -> str:
         return ""
     buttons = (
         _page_button("Previous", page - 1, usable=page > 0),
-        f"<span>Page {page + 1:,} of {pages:,}, {PAGE} a page</span>",
+        f"<span>Page {page + 1:,} of {pages:,}</span>",
         _page_button("Next", page + 1, usable=page + 1 < pages),
     )
     return f'<nav class="sw-pager" aria-label="Pages">{"".join(buttons)}</nav>'
