@@ -5,6 +5,7 @@ Source: Broder 1997, "On the resemblance and containment of documents" (Jaccard 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
@@ -13,13 +14,14 @@ from assistant.records import Demonstration, Query
 from assistant.settings import GuardSettings
 
 _GRAM = 5
+_NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
 
 
 @lru_cache(maxsize=512)
 def normalised(text: str) -> str:
     """Return the text's letters and digits, NFKC and case-folded; the bare text if it has none."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(letter for letter in folded if letter.isalnum()) or "".join(text.split())
+    return _NEITHER_LETTER_NOR_DIGIT.sub("", folded) or "".join(text.split())
 
 
 @lru_cache(maxsize=512)
