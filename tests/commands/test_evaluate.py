@@ -186,3 +186,37 @@ def test_stopped_by_a_signal_it_keeps_what_is_done_and_goes_on(shotwise, argumen
                    capture_output=True)  # fmt: skip
     whole = json.loads((home / "runs" / "whole" / "run.json").read_text("utf-8"))
     assert without_timings({**resumed, "name": ""}) == without_timings({**whole, "name": ""})
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_with_the_built_in_model_the_report_is_the_same_but_for_its_timings(home):
+    command = [sys.executable, "-m", "assistant.cli", "evaluate", "reviews", "--limit", "70", "--seeds", "3"]
+    command += ["--strategies", "zero-shot,dynamic-few-shot,random-few-shot", "--reading", "both"]
+    command += ["--max-new-tokens", "4", "--calibration", "contextual", "--name"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def started(name):
+        return subprocess.Popen(
+            [*command, name], env=environment, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    journal, kills = home / "runs" / "killed" / "journal.jsonl", 0
+    while kills < 3:
+        before, process, end = _size(journal), started("killed"), time.monotonic() + 300
+        while _size(journal) == before and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        assert process.poll() is None, "it was done before it could be killed"
+        process.kill()
+        process.wait()
+        kills += 1
+    records = []
+    for name in ("killed", "whole"):
+        assert started(name).wait(timeout=600) == 0
+        record = json.loads((home / "runs" / name / "run.json").read_text("utf-8"))
+        records.append(without_timings({**record, "name": ""}))
+    assert records[0] == records[1]
+    assert len(records[0]["samples"]) == 70 * (2 * (1 + 1 + 3) + 3)
+
+
+def _size(path):
+    return path.stat().st_size if path.exists() else 0
