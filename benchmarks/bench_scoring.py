@@ -12,7 +12,7 @@ labels. Loading is left out. Every round runs both in random order; CPU seconds 
 are compared within the round. lm-eval runs at whichever batch size of 1, 8, 32 and 64 is fastest for it.
 Our side forgets its kept prefixes before every round, and its time includes the tokens of the labels.
 
-DIR has sst2/test and trec/train (see `assistant/evaluation/datasets.toml` for where they are
+DIR has sst2/test and trec/train (see `assistant/evaluation/sets/datasets.toml` for where they are
 found); without it the built-in reviews are scored, whose labels are written out for the second case.
 `--random-billion` scores with a Llama of a billion random weights and the built-in model's tokenizer, which
 tells nothing about any task but takes the time of a real one (`--device cuda --dtype bfloat16`).
@@ -99,8 +99,8 @@ class Ours:
     def prepare(self, case: Case, rows: int) -> list[Any]:
         """Return the prepared prompts of the first rows of a case."""
         from assistant.answering import Request
-        from assistant.evaluation.answers import message_of
-        from assistant.evaluation.datasets import load_dataset
+        from assistant.evaluation.running.answers import message_of
+        from assistant.evaluation.sets.datasets import load_dataset
         from assistant.settings import RetrievalSettings
 
         loaded = load_dataset(case.data, self._data)
@@ -235,7 +235,7 @@ def cases_of(data: str | None) -> list[Case]:
             Case("built-in reviews, written-out names, 4 fixed", "reviews", fixed, names),
             Case("built-in reviews, 4 retrieved", "reviews", "dynamic-few-shot"),
         ]
-    from assistant.evaluation.datasets import data_file, find_data_set
+    from assistant.evaluation.sets.datasets import data_file, find_data_set
     from assistant.retrieval.index import build_index
 
     trec = find_data_set("trec")

@@ -43,14 +43,16 @@ def test_the_map_names_every_module_and_no_other():
         if path.name != "__init__.py"
     }
     block = README.split("## Map")[1].split("```")[1]
-    folder, named = "", set()
+    folders, named = list[str](), set()
     for line in block.splitlines():
-        if match := re.match(r"  (\w+)/(?:\s|$)", line):
-            folder = f"{match.group(1)}/"
-        elif match := re.match(r"    (\w+\.py)\s", line):
-            named.add(folder + match.group(1))
-        elif match := re.match(r"  (\w+\.py)\s", line):
-            named.add(match.group(1))
+        match = re.match(r"((?:  )+)(\w+/|\w+\.py)(?:\s|$)", line)
+        if match:
+            depth = len(match.group(1)) // 2 - 1
+            folders = folders[:depth]
+            if match.group(2).endswith("/"):
+                folders.append(match.group(2))
+            else:
+                named.add("".join(folders) + match.group(2))
     assert named == modules
 
 

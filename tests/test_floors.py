@@ -19,7 +19,11 @@ FLOORS = (
     ("retrieval.selectors", "generation"),
     ("prompting.strategies", "prompting.building", "prompting.budget"),
     ("answering", "columns", "history"),
-    ("evaluation", "finetuning"),
+    ("evaluation", "evaluation.outcomes", "evaluation.statistics", "finetuning"),
+    ("evaluation.metrics",),
+    ("evaluation.sets", "evaluation.reports"),
+    ("evaluation.running",),
+    ("evaluation.studies", "evaluation.advice", "evaluation.recipes"),
     ("web", "api", "langchain"),
     ("commands", "cli"),
 )
@@ -48,9 +52,9 @@ OWNERS = {
     "bm25s": ("retrieval/lexical.py",),
     "sklearn": ("evaluation/", "finetuning/"),
     "scipy": ("evaluation/",),
-    "sacrebleu": ("evaluation/text_metrics.py",),
-    "rouge_score": ("evaluation/text_metrics.py",),
-    "matplotlib": ("evaluation/plots.py",),
+    "sacrebleu": ("evaluation/metrics/text.py",),
+    "rouge_score": ("evaluation/metrics/text.py",),
+    "matplotlib": ("evaluation/reports/plots.py",),
 }
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
 

@@ -20,7 +20,7 @@ from assistant.settings import AdviceSettings, EncoderSettings, RetrievalSetting
 
 if TYPE_CHECKING:
     from assistant.data import Fields
-    from assistant.evaluation.advice_plan import AdvicePlan
+    from assistant.evaluation.advice.plan import AdvicePlan
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ def advise(
 ) -> None:
     """Say which strategy to use: all race on one part of the rows, the best are measured on another."""
     from assistant import paths
-    from assistant.evaluation.advice_plan import plan_advice
-    from assistant.evaluation.advisor import advise as carry_out
+    from assistant.evaluation.advice.advisor import advise as carry_out
+    from assistant.evaluation.advice.plan import plan_advice
     from assistant.generation.loading import check_model
 
     OutputOptions(out=out, html=html, markdown=markdown).check()
@@ -157,8 +157,8 @@ def advise(
 
 def _write(record: Mapping[str, Any], out: str | None, html: str | None, markdown: str | None) -> None:
     """Write the advice where it was asked for, beside the run's folder."""
-    from assistant.evaluation.advice_report import html_advice, markdown_advice
-    from assistant.evaluation.progress import write_json
+    from assistant.evaluation.advice.report import html_advice, markdown_advice
+    from assistant.evaluation.running.progress import write_json
 
     if out:
         write_json(Path(out).expanduser(), record)
@@ -170,7 +170,7 @@ def _write(record: Mapping[str, Any], out: str | None, html: str | None, markdow
 
 def _told(record: Mapping[str, Any], folder: Path) -> str:
     """Return the advice as it is told on a terminal."""
-    from assistant.evaluation.advice_sections import sections
+    from assistant.evaluation.advice.sections import sections
 
     result = sections(record)[0]
     found = record["recommendation"]

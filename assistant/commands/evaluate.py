@@ -30,8 +30,8 @@ from assistant.settings import (
 )
 
 if TYPE_CHECKING:
-    from assistant.evaluation.plan import Plan
-    from assistant.evaluation.wanted import Wanted
+    from assistant.evaluation.running.plan import Plan
+    from assistant.evaluation.running.wanted import Wanted
     from assistant.retrieval.building import BuildProgress
 
 STOPPED = 130
@@ -108,7 +108,7 @@ class AskingOptions:
         Raises:
             ShotwiseError: if a setting is out of its range.
         """
-        from assistant.evaluation.wanted import Wanted
+        from assistant.evaluation.running.wanted import Wanted
 
         if self.strategies is not None and not listed(self.strategies):
             raise SettingError("No strategy was named.", "See: shotwise strategy list")
@@ -163,8 +163,8 @@ class OutputOptions:
 
     def write(self, record: Mapping[str, Any], folder: Path) -> None:
         """Write the report into the run's folder, and whatever else was asked for."""
-        from assistant.evaluation.progress import write_json
-        from assistant.evaluation.reports import csv_report, html_report, markdown_report
+        from assistant.evaluation.reports.report import csv_report, html_report, markdown_report
+        from assistant.evaluation.running.progress import write_json
 
         page = html_report(record)
         (folder / "report.html").write_text(page, encoding="utf-8")
@@ -200,8 +200,8 @@ def evaluate(
 ) -> None:
     """Compare strategies on labelled samples, honestly; the same command again goes on where it stopped."""
     from assistant import paths
-    from assistant.evaluation.planning import plan_evaluation, with_model
-    from assistant.evaluation.runner import evaluate as carry_out
+    from assistant.evaluation.running.planning import plan_evaluation, with_model
+    from assistant.evaluation.running.runner import evaluate as carry_out
     from assistant.generation.loading import check_model
 
     output.check()

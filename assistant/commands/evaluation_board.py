@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.commands.terminal import say, shortened, table
 
 if TYPE_CHECKING:
-    from assistant.evaluation.progress import ArmProgress, Progress
+    from assistant.evaluation.running.progress import ArmProgress, Progress
 
 _QUIET_INTERVAL_S = 5.0
 _LIVE_INTERVAL_S = 0.2
@@ -112,7 +112,7 @@ def _row(row: Mapping[str, Any], measure: str, labelled: bool) -> list[str]:
 
 def comparisons(record: Mapping[str, Any]) -> list[str]:
     """Return the paired comparisons with the baseline as a table, each with its verdict in honest words."""
-    from assistant.evaluation.report_words import p_value, points
+    from assistant.evaluation.reports.words import p_value, points
 
     pairs = record["pairs"]
     rows = [

@@ -17,8 +17,8 @@ from assistant.commands.terminal import say, show, show_json, table
 from assistant.errors import SettingError
 
 if TYPE_CHECKING:
-    from assistant.evaluation.progress import Progress
-    from assistant.evaluation.recipes import Recipe, RecipeRun
+    from assistant.evaluation.recipes.recipe import Recipe, RecipeRun
+    from assistant.evaluation.running.progress import Progress
 
 recipe_app = typer.Typer(help="Recipes: published experiments as they were run, and as they should have been.")
 
@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The recipe's name.", 
 @recipe_app.command("list")
 def list_recipes(as_json: Json = False) -> None:
     """List all recipes."""
-    from assistant.evaluation.recipes import load_recipe, recipe_names
+    from assistant.evaluation.recipes.recipe import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
     if as_json:
@@ -43,8 +43,8 @@ def show_recipe(name: Name, as_json: Json = False) -> None:
     """Show a recipe: what is asked, what was published, whether it can be true, and what is wrong with it."""
     from dataclasses import asdict
 
-    from assistant.evaluation.recipe_claims import published_lines
-    from assistant.evaluation.recipes import load_recipe
+    from assistant.evaluation.recipes.claims import published_lines
+    from assistant.evaluation.recipes.recipe import load_recipe
 
     recipe = load_recipe(name)
     if as_json:
@@ -69,9 +69,9 @@ def run_recipe(
     as_json: Json = False,
 ) -> None:
     """Run a recipe; the same command goes on where it was stopped."""
-    from assistant.evaluation.recipe_report import markdown, recipe_record
-    from assistant.evaluation.recipe_runs import Conditions, plan_recipe, run_plans
-    from assistant.evaluation.recipes import load_recipe
+    from assistant.evaluation.recipes.recipe import load_recipe
+    from assistant.evaluation.recipes.report import markdown, recipe_record
+    from assistant.evaluation.recipes.runs import Conditions, plan_recipe, run_plans
     from assistant.generation.loading import check_model
 
     if limit is not None and limit < 1:
@@ -103,8 +103,8 @@ def _told(run: RecipeRun) -> Callable[[Progress], None]:
 
 
 def _page(recipe: Recipe) -> str:
-    from assistant.evaluation.recipe_claims import author_part, published_part
-    from assistant.evaluation.recipe_report import FLAWS, bullets, part_blocks
+    from assistant.evaluation.recipes.claims import author_part, published_part
+    from assistant.evaluation.recipes.report import FLAWS, bullets, part_blocks
 
     blocks = [f"{recipe.name}: {recipe.title}", recipe.about, f"Source: {recipe.source}."]
     blocks += bullets(FLAWS, recipe.flaws)
@@ -132,9 +132,9 @@ def _run_lines(run: RecipeRun) -> str:
 
 
 def _write_html(recipe: Recipe, runs: Sequence[tuple[RecipeRun, dict[str, Any]]], path: Path) -> None:
-    from assistant.evaluation.recipe_claims import author_part, published_part
-    from assistant.evaluation.recipe_report import across_part, beside_part, flaws_part, heading
-    from assistant.evaluation.reports import html_report
+    from assistant.evaluation.recipes.claims import author_part, published_part
+    from assistant.evaluation.recipes.report import across_part, beside_part, flaws_part, heading
+    from assistant.evaluation.reports.report import html_report
 
     for run, record in runs:
         parts = [

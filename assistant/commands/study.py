@@ -21,9 +21,9 @@ from assistant.settings import ORDERS, EvaluationSettings, RetrievalSettings, Sa
 
 if TYPE_CHECKING:
     from assistant.evaluation.outcomes import Arm
-    from assistant.evaluation.planning import Wanted
-    from assistant.evaluation.studies import Study
-    from assistant.evaluation.study_reports import StudyReport
+    from assistant.evaluation.running.planning import Wanted
+    from assistant.evaluation.studies.report import StudyReport
+    from assistant.evaluation.studies.study import Study
 
     Carry = Callable[[Study, Arm, dict[str, Any], Sequence[str]], StudyReport]
 
@@ -63,7 +63,7 @@ class StudyOptions:
         Raises:
             ShotwiseError: if a setting is out of its range.
         """
-        from assistant.evaluation.planning import Wanted
+        from assistant.evaluation.running.planning import Wanted
 
         return Wanted(
             source=source,
@@ -99,8 +99,8 @@ class StudyOutput:
 
     def write(self, report: StudyReport) -> None:
         """Write whatever was asked for."""
-        from assistant.evaluation.progress import write_json
-        from assistant.evaluation.study_reports import markdown, page
+        from assistant.evaluation.running.progress import write_json
+        from assistant.evaluation.studies.report import markdown, page
 
         if self.out:
             write_json(Path(self.out).expanduser(), report.to_json())
@@ -138,7 +138,7 @@ def leaks(
     taus = _numbers(ceilings, float, "--ceilings")
 
     def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
-        from assistant.evaluation.leak_report import leak_report
+        from assistant.evaluation.studies.leak_report import leak_report
 
         return leak_report(study, arm, taus, facts=facts, notes=notes)
 
@@ -164,7 +164,7 @@ def orders(
     """
 
     def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
-        from assistant.evaluation.order_report import order_report
+        from assistant.evaluation.studies.order_report import order_report
 
         return order_report(study, arm, facts=facts, notes=notes)
 
@@ -198,7 +198,7 @@ def names(
     further = [listed(part) for part in (alternatives or "").split(";") if listed(part)]
 
     def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
-        from assistant.evaluation.name_report import name_report
+        from assistant.evaluation.studies.name_report import name_report
 
         return name_report(study, arm, further, facts=facts, notes=notes)
 
@@ -238,7 +238,7 @@ def k_sweep(
         RetrievalSettings(selector=selector)
 
     def carry(study: Study, arm: Arm, facts: dict[str, Any], notes: Sequence[str]) -> StudyReport:
-        from assistant.evaluation.sweep_report import sweep_report
+        from assistant.evaluation.studies.sweep_report import sweep_report
 
         draws = range(study.sampling.seed, study.sampling.seed + seeds)
         return sweep_report(study, arm, numbers, chosen, draws, facts=facts, notes=notes)
@@ -257,9 +257,9 @@ def _carry_out(
     carry: Carry,
 ) -> None:
     """Plan, load the model, ask, and write and show the report."""
-    from assistant.evaluation.planning import plan_evaluation, with_model
-    from assistant.evaluation.studies import facts_of, memory_of, study_of
-    from assistant.evaluation.study_reports import markdown
+    from assistant.evaluation.running.planning import plan_evaluation, with_model
+    from assistant.evaluation.studies.report import markdown
+    from assistant.evaluation.studies.study import facts_of, memory_of, study_of
     from assistant.generation.loading import check_model
 
     output.check()

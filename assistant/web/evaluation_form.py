@@ -88,7 +88,7 @@ class Form:
 
 def public_sets() -> Choices:
     """Return (title, name) of the public data sets that are known."""
-    from assistant.evaluation.datasets import data_set_names, find_data_set
+    from assistant.evaluation.sets.datasets import data_set_names, find_data_set
 
     known = [find_data_set(name) for name in data_set_names()]
     return [(one.title, one.name) for one in known if not one.built_in]
@@ -96,7 +96,7 @@ def public_sets() -> Choices:
 
 def built_in_sets() -> Choices:
     """Return (title, name) of the data sets that come with Shotwise."""
-    from assistant.evaluation.datasets import data_set_names, find_data_set
+    from assistant.evaluation.sets.datasets import data_set_names, find_data_set
 
     known = [find_data_set(name) for name in data_set_names()]
     return [(one.title, one.name) for one in known if one.built_in]
@@ -109,14 +109,14 @@ def measured_tasks() -> Choices:
 
 def task_of(data_set: str) -> str:
     """Return the task that a known data set belongs to."""
-    from assistant.evaluation.datasets import find_data_set
+    from assistant.evaluation.sets.datasets import find_data_set
 
     return find_data_set(data_set).task
 
 
 def about_data(form: Form) -> tuple[str, ...]:
     """Return what a person should know of the chosen data before they wait for figures on it."""
-    from assistant.evaluation.datasets import find_data_set
+    from assistant.evaluation.sets.datasets import find_data_set
 
     if form.source == "file":
         return ("CSV, TSV, JSON Lines or Parquet, one labelled row per line.",)
@@ -170,7 +170,7 @@ def estimate(form: Form, pace: float | None = None) -> str:
 def _counted(form: Form) -> tuple[int, int, int]:
     """Return answers, calls of the model, and how often every sample is answered."""
     from assistant.evaluation.outcomes import Arm
-    from assistant.evaluation.plan import is_random
+    from assistant.evaluation.running.plan import is_random
 
     retrieval, sampling = RetrievalSettings(k=form.k), SamplingSettings()
     rows = calls = 0

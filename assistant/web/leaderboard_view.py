@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assistant.evaluation import report_words as words
+from assistant.evaluation.reports import words
 from assistant.prompting.strategies import STRATEGIES
 from assistant.web.markup import chip, esc, fold, plural
 

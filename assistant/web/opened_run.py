@@ -161,7 +161,7 @@ def _fits(outcome: Record, choice: Choice) -> bool:
 
 
 def _calibrated(outcomes: Sequence[Record], calibration: str) -> list[Record]:
-    from assistant.evaluation.calibration import calibrated
+    from assistant.evaluation.metrics.calibration import calibrated
     from assistant.evaluation.outcomes import Outcome
 
     return [one.to_json() for one in calibrated([Outcome.from_json(one) for one in outcomes], calibration)]

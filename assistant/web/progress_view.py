@@ -11,7 +11,7 @@ from assistant.web.run_state import RunState
 from assistant.web.samples_view import pick
 
 if TYPE_CHECKING:
-    from assistant.evaluation.progress import ArmProgress
+    from assistant.evaluation.running.progress import ArmProgress
 
 _KINDS = {"running": "on", "done": "quiet", "failed": "warn", "stopped": "warn", "interrupted": "warn"}
 

@@ -70,7 +70,7 @@ def _answer(shelf: RunShelf, name: str, file: str) -> Response | None:
 
 def leaderboard_csv(run: OpenedRun) -> str:
     """Return the leaderboard as CSV: one line per row."""
-    from assistant.evaluation.reports import csv_report
+    from assistant.evaluation.reports.report import csv_report
 
     return csv_report(run.record)
 

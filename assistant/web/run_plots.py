@@ -10,26 +10,26 @@ from assistant.web.markup import esc
 from assistant.web.opened_run import OpenedRun
 
 if TYPE_CHECKING:
-    from assistant.evaluation.plots import Plot
+    from assistant.evaluation.reports.plots import Plot
 
 Record = Mapping[str, Any]
 
 
 def _measure(run: OpenedRun) -> str:
-    from assistant.evaluation.leaderboard_plots import main_measure
+    from assistant.evaluation.reports.leaderboard_plots import main_measure
 
     return main_measure(run.rows)
 
 
 def _forest(run: OpenedRun) -> Plot | None:
-    from assistant.evaluation.leaderboard_plots import forest
+    from assistant.evaluation.reports.leaderboard_plots import forest
 
     return forest(run.rows, baseline=run.record.get("baseline") or "", measure=_measure(run)) if run.rows else None
 
 
 def _pareto(cost: str) -> Callable[[OpenedRun], Plot | None]:
     def draw(run: OpenedRun) -> Plot | None:
-        from assistant.evaluation.leaderboard_plots import pareto
+        from assistant.evaluation.reports.leaderboard_plots import pareto
 
         return pareto(run.rows, cost=cost, measure=_measure(run)) if run.rows else None
 
@@ -38,7 +38,7 @@ def _pareto(cost: str) -> Callable[[OpenedRun], Plot | None]:
 
 def _of_row(kind: str, needs: str) -> Callable[[OpenedRun, int], Plot | None]:
     def draw(run: OpenedRun, number: int) -> Plot | None:
-        from assistant.evaluation import leaderboard_plots as plots
+        from assistant.evaluation.reports import leaderboard_plots as plots
 
         row = run.row(number)
         if not row.get(needs):

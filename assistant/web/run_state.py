@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from assistant.evaluation.progress import ArmProgress
+    from assistant.evaluation.running.progress import ArmProgress
 
 State = Literal["running", "stopped", "interrupted", "done", "failed"]
 
@@ -151,7 +151,7 @@ def last_words(folder: Path) -> str:
 
 def _arm(record: Mapping[str, Any]) -> ArmProgress:
     # It comes with the statistics, which the page can do without until there is a run.
-    from assistant.evaluation.progress import ArmProgress
+    from assistant.evaluation.running.progress import ArmProgress
 
     interval = record.get("interval")
     return ArmProgress(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistant.cli import run
-from assistant.evaluation.reports import without_timings
+from assistant.evaluation.reports.report import without_timings
 from tests.evaluation.advice_runs import write_source
 
 ROOT = Path(__file__).resolve().parents[2]

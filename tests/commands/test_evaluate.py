@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.evaluation.reports import without_timings
+from assistant.evaluation.reports.report import without_timings
 from tests.evaluation.runs import SAMPLES
 from tests.test_cli import one_sentence, shotwise
 from tests.toys import make_reviews

@@ -7,7 +7,7 @@ import pytest
 
 from assistant.commands import evaluation_board
 from assistant.commands.evaluation_board import Board, board_lines, duration, leaderboard, line
-from assistant.evaluation.progress import ArmProgress, Progress
+from assistant.evaluation.running.progress import ArmProgress, Progress
 
 
 def progress(done, state="running", arms=3, left=None):

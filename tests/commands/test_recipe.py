@@ -5,7 +5,7 @@ import json
 import pytest
 
 from assistant.cli import run
-from assistant.evaluation.recipes import recipe_names
+from assistant.evaluation.recipes.recipe import recipe_names
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from assistant.cli import run
 from assistant.commands import study as study_commands
-from assistant.evaluation.report_words import without_timings
+from assistant.evaluation.reports.words import without_timings
 from assistant.generation.chat_model import ScriptedModel
 from tests.toys import make_reviews, write_reviews
 
@@ -84,7 +84,7 @@ def test_a_stopped_study_reports_what_is_done_and_goes_on(study, monkeypatch):
     import contextlib
     import threading
 
-    from assistant.evaluation import studies
+    from assistant.evaluation.studies import study as studies
 
     monkeypatch.setattr(studies, "BLOCK", 2)
     monkeypatch.setattr(studies.in_blocks, "__kwdefaults__", {"size": 2})

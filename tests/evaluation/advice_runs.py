@@ -4,8 +4,8 @@ import json
 import random
 
 from assistant.answering import Assistant
-from assistant.evaluation.advice_plan import plan_advice
-from assistant.evaluation.advisor import advise
+from assistant.evaluation.advice.advisor import advise
+from assistant.evaluation.advice.plan import plan_advice
 from assistant.generation.chat_model import ScriptedModel
 from assistant.settings import AdviceSettings
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from assistant.answering import Assistant
 from assistant.evaluation.outcomes import Arm, Sample
-from assistant.evaluation.plan import Plan
+from assistant.evaluation.running.plan import Plan
 from assistant.generation.chat_model import ScriptedModel
 
 SAMPLES = tuple(

@@ -7,10 +7,10 @@ import pytest
 
 from assistant.errors import RunProblem
 from assistant.evaluation.outcomes import Arm, Sample
-from assistant.evaluation.planning import plan_evaluation, with_model
-from assistant.evaluation.reports import html_report, markdown_report
-from assistant.evaluation.runner import evaluate
-from assistant.evaluation.wanted import Wanted
+from assistant.evaluation.reports.report import html_report, markdown_report
+from assistant.evaluation.running.planning import plan_evaluation, with_model
+from assistant.evaluation.running.runner import evaluate
+from assistant.evaluation.running.wanted import Wanted
 from assistant.generation.chat_model import ScriptedModel
 from assistant.prompting import parsing, tasks
 from assistant.settings import EvaluationSettings, GuardSettings, RetrievalSettings, SamplingSettings

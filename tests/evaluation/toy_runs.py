@@ -4,10 +4,10 @@ import math
 import random
 from dataclasses import replace
 
-from assistant.evaluation.leaderboard import pairs_of, summarise
+from assistant.evaluation.metrics.leaderboard import pairs_of, summarise
+from assistant.evaluation.metrics.text import score_sample
 from assistant.evaluation.outcomes import Outcome
-from assistant.evaluation.power import power_record
-from assistant.evaluation.text_metrics import score_sample
+from assistant.evaluation.statistics.power import power_record
 from assistant.prompting.tasks import load_task
 
 SENTIMENT = load_task("sentiment")

@@ -5,7 +5,7 @@ import math
 import random
 import time
 
-from assistant.evaluation.leaderboard import pairs_of, summarise
+from assistant.evaluation.metrics.leaderboard import pairs_of, summarise
 from assistant.evaluation.outcomes import Outcome
 from assistant.prompting.tasks import load_task
 

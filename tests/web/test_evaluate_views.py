@@ -9,7 +9,7 @@ import pytest
 
 from assistant import paths
 from assistant.errors import DataError, SettingError
-from assistant.evaluation.progress import ArmProgress
+from assistant.evaluation.running.progress import ArmProgress
 from assistant.web import leaderboard_view, progress_view, samples_view
 from assistant.web.opened_run import PAGE, UNREADABLE, Choice, OpenedRun, RunShelf, cut
 from assistant.web.run_state import RunState

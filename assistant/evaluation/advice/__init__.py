@@ -1,0 +1,1 @@
+"""Advice: which strategy to use."""

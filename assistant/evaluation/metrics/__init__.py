@@ -1,0 +1,1 @@
+"""Metrics: how good answers are, and the rows of the leaderboard."""

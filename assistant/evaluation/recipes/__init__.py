@@ -1,0 +1,1 @@
+"""Recipes: published experiments, as data."""

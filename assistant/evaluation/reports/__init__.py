@@ -1,0 +1,1 @@
+"""Reports: what a run came to, as HTML, Markdown, CSV and plots."""

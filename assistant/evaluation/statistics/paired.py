@@ -1,0 +1,297 @@
+"""Paired comparisons of arms that answered the same samples, and the words a difference may be given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from assistant.errors import DataError, UnknownName
+from assistant.evaluation.statistics.intervals import DRAWS, Interval, bootstrap, group_codes
+from assistant.evaluation.statistics.power import ALPHA, samples_needed_for_scores
+
+_AT_ONCE = 4_000_000
+_SAME = 1e-12
+"""Scores that differ by less are equal."""
+Numbers = NDArray[np.float64]
+Scores = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against the baseline, on the samples that both answered."""
+
+    baseline: str
+    other: str
+    n: int
+    wins: int
+    """Samples on which `other` scores higher."""
+    losses: int
+    difference: float
+    """Mean score of `other` less that of the baseline."""
+    interval: Interval
+    p_value: float
+    p_holm: float
+    """Corrected for all comparisons made together."""
+    test: str
+    verdict: str
+    needed: int | None
+    """About how many more samples would settle it; None if it is settled, or no difference was seen."""
+    flipped: tuple[str, ...]
+    """Ids of the samples whose scores differ."""
+
+    @property
+    def settled(self) -> bool:
+        """Return whether one of the two may be called better."""
+        return self.verdict in ("better", "worse")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as plain data; `a` is the baseline, `b` the other."""
+        return {
+            "a": self.baseline,
+            "b": self.other,
+            "n": self.n,
+            "wins": self.wins,
+            "losses": self.losses,
+            "difference": self.difference,
+            "interval": list(self.interval),
+            "p_value": self.p_value,
+            "p_holm": self.p_holm,
+            "test": self.test,
+            "verdict": self.verdict,
+            "needed": self.needed,
+            "flipped": list(self.flipped),
+        }
+
+
+def mcnemar_exact(wins: int, losses: int) -> float:
+    """Return the two-sided p-value of the exact McNemar test: a fair coin on the discordant pairs.
+
+    Raises:
+        DataError: if a count is negative.
+
+    Source: McNemar 1947; exact form, Fay 2010, "Two-sided exact tests and matching confidence intervals".
+    """
+    if wins < 0 or losses < 0:
+        raise DataError(f"{wins} wins and {losses} losses are no counts.")
+    return 1.0 if wins + losses == 0 else float(binomtest(wins, wins + losses, 0.5).pvalue)
+
+
+def paired_bootstrap(
+    a: Sequence[float],
+    b: Sequence[float],
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Interval:
+    """Return the 95 % interval of mean(b) - mean(a), where a[i] and b[i] are scores of one sample.
+
+    Raises:
+        DataError: if there are no scores, or not as many of one as of the other.
+
+    Source: Efron 1979; for pairs of systems, Koehn 2004, "Statistical significance tests for machine translation".
+    """
+    if len(a) != len(b):
+        raise DataError(f"Scores are compared in pairs, but there are {len(a)} and {len(b)}.")
+    differences = np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)
+    return bootstrap(differences, groups=groups, seed=seed, draws=draws, bounds=(-1.0, 1.0))
+
+
+def permutation_test(
+    differences: Sequence[float] | Numbers,
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> float:
+    """Return the two-sided p-value that the differences are symmetric about 0, by flipping signs.
+
+    Whole groups are flipped together. Exact where there are no more sign patterns than draws, else
+    estimated from that many random ones, the observed one counted among them.
+
+    Raises:
+        DataError: if there are no differences, or not as many groups as differences.
+
+    Source: Fisher 1935; Phipson and Smyth 2010, "Permutation p-values should never be zero".
+    """
+    numbers = np.asarray(differences, dtype=np.float64)
+    if numbers.size == 0:
+        raise DataError("There is nothing to test without samples (n = 0).")
+    codes, count = group_codes(numbers.size, groups)
+    sums = np.bincount(codes, weights=numbers, minlength=count)
+    sums = sums[np.abs(sums) > 1e-12]  # flipping nothing changes nothing
+    if sums.size == 0:
+        return 1.0
+    reach = abs(float(sums.sum())) - 1e-9 * float(np.abs(sums).sum())
+    if 2**sums.size <= draws:
+        patterns = np.arange(2**sums.size)[:, None] >> np.arange(sums.size)[None, :] & 1
+        return float(np.mean(np.abs((1 - 2 * patterns) @ sums) >= reach))
+    generator = np.random.default_rng(seed)
+    block = max(1, _AT_ONCE // sums.size)
+    extreme = 0
+    for start in range(0, draws, block):
+        signs = generator.integers(0, 2, (min(block, draws - start), sums.size), dtype=np.int8)
+        extreme += int((np.abs((1 - 2 * signs).astype(np.float64) @ sums) >= reach).sum())
+    return (extreme + 1) / (draws + 1)
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Return the p-values, corrected so that the chance of any false finding among them stays below 5 %.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return tuple(corrected)
+
+
+def compare_arms(
+    baseline: str,
+    scores: Mapping[str, Scores],
+    *,
+    groups: Mapping[str, str] | None = None,
+    binary: bool,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> tuple[Comparison, ...]:
+    """Return the baseline's comparison with every other arm, paired by sample id and Holm-corrected.
+
+    An arm without a sample in common with the baseline is left out.
+
+    Args:
+        baseline: The name of an arm of `scores`.
+        scores: Arm → sample id → score (0…1); with several seeds, the mean over them.
+        groups: Sample id → group, where samples of one group resemble each other.
+        binary: Whether every score is right or wrong; then the test is McNemar's (unless there are groups).
+        seed: Decides the resamples.
+        draws: How many resamples.
+
+    Raises:
+        UnknownName: if the baseline is not among the arms.
+
+    Source: strategies are ranked as Demšar 2006, "Statistical comparisons of classifiers", asks for.
+    """
+    if baseline not in scores:
+        raise UnknownName("arm", baseline, scores)
+    pairs = [
+        _Pair.of(baseline, name, scores, groups, binary)
+        for name in scores
+        if name != baseline and scores[baseline].keys() & scores[name].keys()
+    ]
+    p_values = [pair.p_value(seed, draws) for pair in pairs]
+    corrected = holm(p_values)
+    return tuple(
+        pair.comparison(p, p_holm, len(pairs), seed, draws)
+        for pair, p, p_holm in zip(pairs, p_values, corrected, strict=True)
+    )
+
+
+def words(verdict: str, n: int, needed: int | None) -> str:
+    """Return the verdict, or how far the samples are from one: "not distinguishable with n = 200; …"."""
+    if verdict:
+        return verdict
+    more = "no difference was seen" if needed is None else f"about {needed:,} more needed"
+    return f"not distinguishable with n = {n:,}; {more}"
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two arms on the samples they share."""
+
+    baseline: str
+    other: str
+    samples: tuple[str, ...]
+    a: Numbers
+    b: Numbers
+    groups: tuple[str, ...] | None
+    binary: bool
+
+    @classmethod
+    def of(
+        cls, baseline: str, other: str, scores: Mapping[str, Scores], groups: Mapping[str, str] | None, binary: bool
+    ) -> _Pair:
+        shared = tuple(sample for sample in scores[baseline] if sample in scores[other])
+        a, b = (np.asarray([scores[name][sample] for sample in shared], dtype=np.float64) for name in (baseline, other))
+        names = tuple((groups or {}).get(sample, "") for sample in shared)
+        clustered = group_codes(len(names), names)[1] < len(names)
+        right_or_wrong = binary and bool(np.isin(np.concatenate([a, b]), (0.0, 1.0)).all())
+        return cls(baseline, other, shared, a, b, names if clustered else None, right_or_wrong)
+
+    @property
+    def differences(self) -> Numbers:
+        return self.b - self.a
+
+    @property
+    def test(self) -> str:
+        if self.groups is not None:
+            return "sign-flip permutation by group"
+        return "exact McNemar" if self.binary else "sign-flip permutation"
+
+    @property
+    def wins(self) -> int:
+        return int((self.differences > _SAME).sum())
+
+    @property
+    def losses(self) -> int:
+        return int((self.differences < -_SAME).sum())
+
+    def p_value(self, seed: int, draws: int) -> float:
+        if self.test == "exact McNemar":
+            return mcnemar_exact(self.wins, self.losses)
+        return permutation_test(self.differences, groups=self.groups, seed=seed, draws=draws)
+
+    def more_needed(self, comparisons: int) -> int | None:
+        """Return how many more samples show the difference seen, if it is the true one."""
+        differences, n = self.differences, len(self.samples)
+        mean = float(differences.mean())
+        if abs(mean) < _SAME:
+            return None
+        mean_square = float((differences**2).mean())
+        whole = samples_needed_for_scores(mean, mean_square, alpha=ALPHA / comparisons) * self.design_effect
+        return max(1, round(whole) - n)
+
+    @property
+    def design_effect(self) -> float:
+        """Return how many times more samples are needed because those of a group resemble each other."""
+        if self.groups is None:
+            return 1.0
+        codes, count = group_codes(len(self.groups), self.groups)
+        apart = self.differences - self.differences.mean()
+        alone = float((apart**2).sum())
+        return 1.0 if alone == 0 else max(1.0, float((np.bincount(codes, apart, count) ** 2).sum()) / alone)
+
+    def comparison(self, p_value: float, p_holm: float, comparisons: int, seed: int, draws: int) -> Comparison:
+        differences = self.differences
+        mean = float(differences.mean())
+        interval = paired_bootstrap(self.a.tolist(), self.b.tolist(), groups=self.groups, seed=seed, draws=draws)
+        settled = interval.excludes(0.0) and p_holm < ALPHA
+        verdict = ("better" if mean > 0 else "worse") if settled else ""
+        needed = None if settled else self.more_needed(comparisons)
+        return Comparison(
+            baseline=self.baseline,
+            other=self.other,
+            n=len(self.samples),
+            wins=self.wins,
+            losses=self.losses,
+            difference=mean,
+            interval=interval,
+            p_value=p_value,
+            p_holm=p_holm,
+            test=self.test,
+            verdict=words(verdict, len(self.samples), _rounded(needed)),
+            needed=_rounded(needed),
+            flipped=tuple(one for one, gap in zip(self.samples, differences, strict=True) if abs(gap) > _SAME),
+        )
+
+
+def _rounded(count: int | None) -> int | None:
+    """Return the count with two significant digits: it is an estimate."""
+    return None if count is None else int(float(f"{count:.2g}"))

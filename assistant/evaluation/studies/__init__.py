@@ -1,0 +1,1 @@
+"""Studies: what an accuracy is owed to."""
