@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 VOTING_TEMPERATURE = 0.7
 """Temperature of self-consistency when none is set. Source: Wang et al. 2022, section 3.1."""
 
+STOPPED = "stopped before the end"
+"""The problem of an answer that was given up when it was told to."""
+_SEED_STRIDE = 1000
+"""More samples than any strategy draws: the draws of one seed are none of another's."""
+_SEEDS = 2**63
+
 _OPENINGS = ("Let's think step by step:", "Let's think step by step.")
 
 PlannedCall = tuple[RenderedPrompt, SamplingSettings]
@@ -160,7 +166,8 @@ class Column:
         sampling = self._request.sampling
         if self._prepared.strategy.samples == 1:
             return sampling
-        return replace(sampling, temperature=sampling.temperature or VOTING_TEMPERATURE, seed=sampling.seed + number)
+        seed = (sampling.seed * _SEED_STRIDE + number) % _SEEDS
+        return replace(sampling, temperature=sampling.temperature or VOTING_TEMPERATURE, seed=seed)
 
     def _extraction(self) -> RenderedPrompt:
         return self._model.renderer.render(extraction_prompt(self._prepared.prompt, self._finished[0].reply))
@@ -197,7 +204,7 @@ class Column:
         if not self.done:
             return answer
         if calls[-1].finish == "stopped":
-            return replace(answer, problem="stopped before the end")
+            return replace(answer, problem=STOPPED)
         parsed = self._parse(calls[-1].reply, reasoning=reasoning == "shown")
         return replace(answer, final_answer=parsed[0], problem=parsed[1])
 
@@ -211,7 +218,7 @@ class Column:
         if not self.done:
             return answer
         if calls[-1].finish == "stopped":
-            return replace(answer, problem="stopped before the end")
+            return replace(answer, problem=STOPPED)
         if not votes:
             return replace(
                 answer, answer=calls[0].reply, problem=f"none of {len(calls)} replies could be read: {finals[0][1]}"

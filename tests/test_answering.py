@@ -121,10 +121,23 @@ def test_samples_differ_in_seed_and_are_never_greedy():
 
     request = Request("How many?", "self-consistency", "word-problems", sampling=SamplingSettings(seed=10))
     answer(request, rule)
-    assert [sampling.seed for sampling in seen] == [10, 11, 12, 13, 14]
+    assert [sampling.seed for sampling in seen] == [10000, 10001, 10002, 10003, 10004]
     assert {sampling.temperature for sampling in seen} == {0.7}
     answer(replace(request, sampling=SamplingSettings(temperature=0.2)), rule)
     assert seen[-1].temperature == 0.2
+
+
+def test_no_draw_of_one_seed_is_a_draw_of_another():
+    seen = []
+
+    def rule(prompt, sampling):
+        seen.append(sampling.seed)
+        return "Answer: 1"
+
+    for seed in (0, 1, 2, 3, 4, 2**63 - 1):
+        answer(Request("How many?", "self-consistency", "word-problems", sampling=SamplingSettings(seed=seed)), rule)
+    assert len(set(seen)) == len(seen) == 6 * 5
+    assert seen[:5] == [0, 1, 2, 3, 4]
 
 
 # Problems

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from assistant.answering import Assistant, Request
+from assistant.columns import STOPPED
 from assistant.errors import PromptEscape, PromptTooLong, RunProblem
 from assistant.evaluation.metrics.text import score_sample
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
@@ -17,7 +18,6 @@ from assistant.prompting.tasks import Task
 from assistant.records import Answer
 from assistant.settings import RetrievalSettings, SamplingSettings
 
-STOPPED = "stopped before the end"
 _BETWEEN_REPLIES = "\n\n"
 
 
