@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assistant.commands.evaluate import STOPPED, OutputOptions, build_bars, listed, stop_signal
 from assistant.commands.evaluation_board import Board
 from assistant.commands.loading import load_assistant
 from assistant.commands.options import Json, K, ModelOptions, grouped
+from assistant.commands.running import STOPPED, PageOptions, build_bars, how_to_go_on, listed, stop_signal
 from assistant.commands.terminal import say, show, show_json, table
 from assistant.settings import AdviceSettings, EncoderSettings, RetrievalSettings, SamplingSettings
 
 if TYPE_CHECKING:
     from assistant.data import Fields
-    from assistant.evaluation.advice.plan import AdvicePlan
 
 
 @dataclass(frozen=True)
@@ -115,18 +112,17 @@ def advise(
     rows: RowOptions,
     spending: BudgetOptions,
     model: ModelOptions,
-    out: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the record (JSON) here.")] = None,
-    html: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as one HTML file.")] = None,
-    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as Markdown.")] = None,
+    output: PageOptions,
     as_json: Json = False,
 ) -> None:
     """Say which strategy to use: all race on one part of the rows, the best are measured on another."""
     from assistant import paths
     from assistant.evaluation.advice.advisor import advise as carry_out
     from assistant.evaluation.advice.plan import plan_advice
+    from assistant.evaluation.advice.report import html_advice, markdown_advice
     from assistant.generation.loading import check_model
 
-    OutputOptions(out=out, html=html, markdown=markdown).check()
+    output.check()
     settings, fields = spending.settings(), rows.fields()
     if name is not None:
         paths.checked_name(name, "advice")
@@ -149,23 +145,10 @@ def advise(
     with stop_signal() as stop, Board("model calls") as board:
         record = carry_out(plan, assistant, folder, stop=stop, report=board.tell)
     if record is None:
-        say(_how_to_go_on(plan))
+        say(how_to_go_on(["advise", source], plan.name))
         raise typer.Exit(STOPPED)
-    _write(record, out, html, markdown)
+    output.write_pages(record, html=lambda: html_advice(record), markdown=lambda: markdown_advice(record))
     show_json(record) if as_json else show(_told(record, folder))
-
-
-def _write(record: Mapping[str, Any], out: str | None, html: str | None, markdown: str | None) -> None:
-    """Write the advice where it was asked for, beside the run's folder."""
-    from assistant.evaluation.advice.report import html_advice, markdown_advice
-    from assistant.evaluation.running.progress import write_json
-
-    if out:
-        write_json(Path(out).expanduser(), record)
-    if html:
-        Path(html).expanduser().write_text(html_advice(record), encoding="utf-8")
-    if markdown:
-        Path(markdown).expanduser().write_text(markdown_advice(record), encoding="utf-8")
 
 
 def _told(record: Mapping[str, Any], folder: Path) -> str:
@@ -188,11 +171,3 @@ def _told(record: Mapping[str, Any], folder: Path) -> str:
             f"Record: {folder / 'advice.json'}",
         )
     )
-
-
-def _how_to_go_on(plan: AdvicePlan) -> str:
-    """Return what to type to go on: the same command, under the same name."""
-    words = sys.argv[1:] if len(sys.argv) > 1 else ["advise", str(plan.data["source"])]
-    if not any(word == "--name" or word.startswith("--name=") for word in words):
-        words = [*words, "--name", plan.name]
-    return f"Stopped; what was finished is kept. Go on with: shotwise {shlex.join(words)}"

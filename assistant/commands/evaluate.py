@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +12,8 @@ import typer
 from assistant.commands.evaluation_board import Board, comparisons, leaderboard
 from assistant.commands.loading import load_assistant
 from assistant.commands.options import Json, K, ModelOptions, grouped
-from assistant.commands.terminal import BuildBar, say, show, show_json
+from assistant.commands.running import STOPPED, OutputOptions, build_bars, how_to_go_on, listed, stop_signal
+from assistant.commands.terminal import say, show, show_json
 from assistant.errors import SettingError
 from assistant.settings import (
     ORDERS,
@@ -30,16 +25,7 @@ from assistant.settings import (
 )
 
 if TYPE_CHECKING:
-    from assistant.evaluation.running.plan import Plan
     from assistant.evaluation.running.wanted import Wanted
-    from assistant.retrieval.building import BuildProgress
-
-STOPPED = 130
-
-
-def listed(text: str | None) -> tuple[str, ...]:
-    """Return the parts of a text that commas separate."""
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 @dataclass(frozen=True)
@@ -137,47 +123,6 @@ class AskingOptions:
         )
 
 
-@dataclass(frozen=True)
-class OutputOptions:
-    """Where the report is also written."""
-
-    out: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the record (JSON) here.")] = None
-    html: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as one HTML file.")] = None
-    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the leaderboard as CSV.")] = None
-    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as Markdown.")] = None
-
-    def check(self) -> None:
-        """Refuse a file that could not be written in the end.
-
-        Raises:
-            SettingError: naming the file.
-        """
-        for file in filter(None, (self.out, self.html, self.csv, self.markdown)):
-            path = Path(file).expanduser()
-            if path.is_dir():
-                raise SettingError(f"'{file}' is a folder.", "Name a file in it.")
-            if not path.parent.is_dir():
-                raise SettingError(f"'{file}' cannot be written: there is no folder '{path.parent}'.")
-            if not os.access(path if path.exists() else path.parent, os.W_OK):
-                raise SettingError(f"'{file}' cannot be written here.", "Choose another place.")
-
-    def write(self, record: Mapping[str, Any], folder: Path) -> None:
-        """Write the report into the run's folder, and whatever else was asked for."""
-        from assistant.evaluation.reports.report import csv_report, html_report, markdown_report
-        from assistant.evaluation.running.progress import write_json
-
-        page = html_report(record)
-        (folder / "report.html").write_text(page, encoding="utf-8")
-        if self.out:
-            write_json(Path(self.out).expanduser(), record)
-        if self.html:
-            Path(self.html).expanduser().write_text(page, encoding="utf-8")
-        if self.csv:
-            Path(self.csv).expanduser().write_text(csv_report(record), encoding="utf-8", newline="")
-        if self.markdown:
-            Path(self.markdown).expanduser().write_text(markdown_report(record), encoding="utf-8")
-
-
 @grouped
 def evaluate(
     source: Annotated[
@@ -200,6 +145,7 @@ def evaluate(
 ) -> None:
     """Compare strategies on labelled samples, honestly; the same command again goes on where it stopped."""
     from assistant import paths
+    from assistant.evaluation.reports.report import csv_report, html_report, markdown_report
     from assistant.evaluation.running.planning import plan_evaluation, with_model
     from assistant.evaluation.running.runner import evaluate as carry_out
     from assistant.generation.loading import check_model
@@ -213,10 +159,12 @@ def evaluate(
     folder = paths.runs() / plan.name
     with stop_signal() as stop, Board() as board:
         record = carry_out(plan, assistant, folder, stop=stop, report=board.tell)
-    output.write(record, folder)
+    page = html_report(record)
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    output.write(record, html=lambda: page, markdown=lambda: markdown_report(record), csv=lambda: csv_report(record))
     show_json(record) if as_json else show(_told(record, folder))
     if not record["finished"]:
-        say(_how_to_go_on(plan))
+        say(how_to_go_on(["evaluate", source], plan.name))
         raise typer.Exit(STOPPED)
 
 
@@ -234,61 +182,3 @@ def _told(record: Mapping[str, Any], folder: Path) -> str:
             f"Record: {folder / 'run.json'}",
         )
     )
-
-
-def _how_to_go_on(plan: Plan) -> str:
-    """Return what to type to go on: the same command, under the same name."""
-    words = sys.argv[1:] if len(sys.argv) > 1 else ["evaluate", str(plan.data["source"])]
-    if not any(word == "--name" or word.startswith("--name=") for word in words):
-        words = [*words, "--name", plan.name]
-    return f"What was finished is kept. Go on with: shotwise {shlex.join(words)}"
-
-
-@contextmanager
-def stop_signal() -> Iterator[threading.Event]:
-    """Yield what is set by Ctrl-C or a request to end; a second Ctrl-C breaks off at once."""
-    stop = threading.Event()
-
-    def ask_to_stop(number: int, frame: object) -> None:
-        del frame
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-        say("\nStopping; what is finished is kept.")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Bars:
-    """One bar per index that is built."""
-
-    def __init__(self) -> None:
-        self._bars: dict[str, BuildBar] = {}
-
-    def __call__(self, name: str, progress: BuildProgress) -> None:
-        if name not in self._bars:
-            say(f"Building the index '{name}' (once).")
-            self._bars[name] = BuildBar(name)
-        self._bars[name].tell(progress)
-
-    def close(self) -> None:
-        for bar in self._bars.values():
-            bar.__exit__()
-
-
-@contextmanager
-def build_bars() -> Iterator[_Bars]:
-    """Yield what shows a bar for every index that is built."""
-    bars = _Bars()
-    try:
-        yield bars
-    finally:
-        bars.close()

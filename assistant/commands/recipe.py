@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assistant.commands.evaluate import STOPPED, build_bars, stop_signal
 from assistant.commands.evaluation_board import Board
 from assistant.commands.loading import load_assistant
 from assistant.commands.options import Json, ModelOptions, grouped
+from assistant.commands.running import STOPPED, PageOptions, build_bars, how_to_go_on, stop_signal
 from assistant.commands.terminal import say, show, show_json, table
 from assistant.errors import SettingError
 
@@ -62,13 +62,14 @@ def run_recipe(
         str | None, typer.Option(help="Folder of public data sets [default: built-in ones, where they can stand in].")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many samples in each run.")] = None,
-    out: Annotated[str | None, typer.Option(help="Write the whole result to this JSON file.")] = None,
-    html: Annotated[
-        str | None, typer.Option(help="Write a report to this HTML file; of several runs, one each.")
-    ] = None,
+    *,
+    output: PageOptions,
     as_json: Json = False,
 ) -> None:
-    """Run a recipe; the same command goes on where it was stopped."""
+    """Run a recipe; the same command goes on where it was stopped.
+
+    Of several runs, each gets an HTML file of its own.
+    """
     from assistant.evaluation.recipes.recipe import load_recipe
     from assistant.evaluation.recipes.report import markdown, recipe_record
     from assistant.evaluation.recipes.runs import Conditions, plan_recipe, run_plans
@@ -77,9 +78,7 @@ def run_recipe(
     if limit is not None and limit < 1:
         raise SettingError(f"At least 1 sample must be answered, not {limit}.", "Raise --limit.")
     recipe = load_recipe(name)
-    for path in (out, html):
-        if path is not None and not Path(path).expanduser().resolve().parent.is_dir():
-            raise SettingError(f"The folder of '{path}' does not exist.", "Make it first.")
+    output.check()
     check_model(model.settings())
     with build_bars() as bars:
         plans, left_out = plan_recipe(recipe, Conditions(data, limit), building=bars)
@@ -87,13 +86,13 @@ def run_recipe(
     with stop_signal() as stop:
         runs = run_plans(plans, assistant, stop=stop, report=_told)
     record = recipe_record(recipe, runs, left_out)
-    if out is not None:
-        Path(out).expanduser().write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-    if html is not None:
-        _write_html(recipe, runs, Path(html).expanduser())
-    show_json(record) if as_json else show(markdown(recipe, runs, left_out))
+    text = markdown(recipe, runs, left_out)
+    replace(output, html=None).write_pages(record, html=str, markdown=lambda: text)
+    if output.html is not None:
+        _write_html(recipe, runs, Path(output.html).expanduser())
+    show_json(record) if as_json else show(text)
     if stop.is_set():
-        say("Stopped; what was finished is kept. The same command goes on.")
+        say(how_to_go_on(["recipe", "run", name]))
         raise typer.Exit(STOPPED)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assistant.commands.evaluate import STOPPED, DataOptions, OutputOptions, build_bars, listed, stop_signal
+from assistant.commands.evaluate import DataOptions
 from assistant.commands.evaluation_board import Board
 from assistant.commands.loading import load_assistant
 from assistant.commands.options import Json, K, ModelOptions, grouped
+from assistant.commands.running import STOPPED, OutputOptions, build_bars, how_to_go_on, listed, stop_signal
 from assistant.commands.terminal import say, show, show_json
 from assistant.errors import SettingError
 from assistant.settings import ORDERS, EvaluationSettings, RetrievalSettings, SamplingSettings
@@ -84,33 +82,6 @@ class StudyOptions:
         )
 
 
-@dataclass(frozen=True)
-class StudyOutput:
-    """Where the report is also written."""
-
-    out: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the record (JSON) here.")] = None
-    html: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as one HTML file.")] = None
-    csv: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the figures as CSV.")] = None
-    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Also write the report as Markdown.")] = None
-
-    def check(self) -> None:
-        """Refuse a file that could not be written in the end."""
-        OutputOptions(self.out, self.html, self.csv, self.markdown).check()
-
-    def write(self, report: StudyReport) -> None:
-        """Write whatever was asked for."""
-        from assistant.evaluation.running.progress import write_json
-        from assistant.evaluation.studies.report import markdown, page
-
-        if self.out:
-            write_json(Path(self.out).expanduser(), report.to_json())
-        for file, text in ((self.html, page), (self.markdown, markdown)):
-            if file:
-                Path(file).expanduser().write_text(text(report), encoding="utf-8")
-        if self.csv:
-            Path(self.csv).expanduser().write_text(report.csv, encoding="utf-8", newline="")
-
-
 Reading = Annotated[str | None, typer.Option(help="labels or generate [default: labels where the task has them].")]
 
 
@@ -128,7 +99,7 @@ def leaks(
     data: DataOptions,
     asked: StudyOptions,
     model: ModelOptions,
-    output: StudyOutput,
+    output: OutputOptions,
     as_json: Json = False,
 ) -> None:
     """Leak X-ray: what is owed to near-copies.
@@ -155,7 +126,7 @@ def orders(
     data: DataOptions,
     asked: StudyOptions,
     model: ModelOptions,
-    output: StudyOutput,
+    output: OutputOptions,
     as_json: Json = False,
 ) -> None:
     """Order lottery: the shown order among all.
@@ -188,7 +159,7 @@ def names(
     data: DataOptions,
     asked: StudyOptions,
     model: ModelOptions,
-    output: StudyOutput,
+    output: OutputOptions,
     as_json: Json = False,
 ) -> None:
     """Label-name doctor: misread or misnamed?
@@ -223,7 +194,7 @@ def k_sweep(
     data: DataOptions,
     asked: StudyOptions,
     model: ModelOptions,
-    output: StudyOutput,
+    output: OutputOptions,
     as_json: Json = False,
 ) -> None:
     """k-sweep: accuracy over k, by selector.
@@ -252,13 +223,13 @@ def _carry_out(
     wanted: Wanted,
     asked: StudyOptions,
     model: ModelOptions,
-    output: StudyOutput,
+    output: OutputOptions,
     as_json: bool,
     carry: Carry,
 ) -> None:
     """Plan, load the model, ask, and write and show the report."""
     from assistant.evaluation.running.planning import plan_evaluation, with_model
-    from assistant.evaluation.studies.report import markdown
+    from assistant.evaluation.studies.report import markdown, page
     from assistant.evaluation.studies.study import facts_of, memory_of, study_of
     from assistant.generation.loading import check_model
 
@@ -272,11 +243,11 @@ def _carry_out(
     with stop_signal() as stop, Board() as board:
         study = study_of(plan, assistant, memory, stop, board.tell)
         report = carry(study, plan.asked[0], facts_of(plan), plan.notes)
-    output.write(report)
-    show_json(report.to_json()) if as_json else show(markdown(report).rstrip())
+    record, text = report.to_json(), markdown(report)
+    output.write(record, html=lambda: page(report), markdown=lambda: text, csv=lambda: report.csv)
+    show_json(record) if as_json else show(text.rstrip())
     if not report.finished:
-        words = sys.argv[1:] if len(sys.argv) > 1 else ["study", name, wanted.source]
-        say(f"Stopped; what was finished is kept. Go on with: shotwise {shlex.join(words)}")
+        say(how_to_go_on(["study", name, wanted.source]))
         raise typer.Exit(STOPPED)
 
 

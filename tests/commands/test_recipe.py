@@ -100,3 +100,19 @@ def test_what_cannot_be_done_is_one_sentence(shotwise, arguments, sentence):
     assert out == ""
     assert len(err.strip().splitlines()) == 1
     assert sentence in err
+
+
+@pytest.mark.parametrize("option", ["--out", "--html", "--markdown"])
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_asked(shotwise, home, option):
+    (home / "taken").mkdir()
+    for file in (home / "taken", home / "missing" / "r"):
+        code, _, err = shotwise(*GSM8K, option, str(file))
+        assert code == 2
+        assert str(file) in err
+        assert not (home / "runs").exists() or not list((home / "runs").iterdir())
+
+
+def test_a_recipe_is_also_written_as_markdown(shotwise, home):
+    code, out, _ = shotwise(*GSM8K, "--markdown", str(home / "r.md"))
+    assert code == 0
+    assert (home / "r.md").read_text().strip() == out.strip()
