@@ -92,6 +92,8 @@ def guess_fields(columns: Sequence[str], task_fields: Sequence[str] = ()) -> Fie
         inputs = next((pair for pair in _PAIRS if have.issuperset(pair)), ())
     if not inputs:
         inputs = tuple(name for name in _INPUTS if name in have)[:1]
+    if not columns:
+        raise DataError("The table has no columns: it is empty, or not a table.", "Look into the file.")
     if not inputs:
         raise DataError(f"Which column is the input? There are: {', '.join(columns)}.", "Say it with --input.")
     rest = have.difference(inputs)
@@ -134,7 +136,8 @@ def read_demonstrations(
     if not good:
         first = f" The first: line {bad[0].line}, {bad[0].reason}." if bad else ""
         what = f"None of the {len(bad)} rows of '{source.name}' is good." if bad else f"'{source.name}' has no rows."
-        raise DataError(what + first)
+        hint = "Other labels are another task: a file in prompts/tasks/." if labels is not None and bad else ""
+        raise DataError(what + first, hint)
 
 
 def check_fields(source: Source, fields: Fields, columns: Sequence[str]) -> None:
@@ -202,7 +205,8 @@ class _RowReader:
             return raw
         label = find_label(self._labels, raw)
         if label is None:
-            raise _Unfit(f"'{raw[:40]}' in '{name}' is not a label of the task")
+            known = ", ".join(dict.fromkeys(self._labels.values()))
+            raise _Unfit(f"'{raw[:40]}' in '{name}' is not a label of the task ({known})")
         return label
 
 

@@ -96,7 +96,7 @@ def test_integers_that_a_spreadsheet_wrote_with_a_fraction_are_the_tasks_labels(
     path.write_text("text,label\nfine,1.0\ndull,0.00\nodd,1.5\n")
     good, bad = read(path, labels={"1": "positive", "0": "negative"})
     assert [row.output for row in good] == ["positive", "negative"]
-    assert bad == [BadRow(4, "'1.5' in 'label' is not a label of the task")]
+    assert bad == [BadRow(4, "'1.5' in 'label' is not a label of the task (positive, negative)")]
     unmapped, _ = read(path)
     assert load_task("sentiment").adapt(unmapped[0]).output == "positive"
 
@@ -399,3 +399,8 @@ def test_real_tables_are_read_whole():
         pytest.skip("no ../shared")
     good, bad = read(data / "sst2" / "train_sentences.jsonl.gz", guess_fields(("text", "label")))
     assert (len(good), bad) == (6920, [])
+
+
+def test_a_table_without_columns_is_told_as_such():
+    with pytest.raises(DataError, match="has no columns: it is empty, or not a table"):
+        guess_fields(())

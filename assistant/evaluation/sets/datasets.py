@@ -206,6 +206,8 @@ def data_file(data: DataSet, part: str, data_dir: str | Path | None) -> Path:
             f"Say --data DIR. {hint}",
         )
     folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"There is no folder '{folder}'.", hint)
     for ending in ENDINGS:
         path = folder / f"{data.files[part]}{ending}"
         if path.is_file():
