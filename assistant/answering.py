@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from assistant.columns import Column, Prepared, generate_columns, score_columns
 from assistant.errors import IndexMismatch, IndexNotFound, PromptError, UnknownName
 from assistant.generation.chat_model import ChatModel, StopSignal
-from assistant.prompting.budget import fit_to_context
-from assistant.prompting.building import build_prompt, check_reading
+from assistant.prompting.budget import Fitted, fit_to_context
+from assistant.prompting.building import build_prompt, check_reading, label_replies
 from assistant.prompting.strategies import Strategy, find_strategy
 from assistant.prompting.tasks import Task, load_task
 from assistant.records import Answer, Demonstration, Hit, Message, Prompt, Query, RenderedPrompt, Selection
@@ -70,26 +71,13 @@ class Assistant:
         Raises:
             ShotwiseError: for unknown names, an index that does not fit, or a question too long.
         """
+        started = time.perf_counter()
         strategy = find_strategy(request.strategy)
         task = task_of(request)
         check_reading(request.reading, task, strategy)
         inputs = task.inputs(request.message)
         selection, index = self._selection(request, task, strategy, Query(inputs, request.sample_id, request.group))
-
-        def build(hits: Sequence[Hit], history: Sequence[Message]) -> Prompt:
-            order = strategy.order or request.retrieval.order
-            shown = hits if strategy.selector == "fixed" else arrange(hits, order, request.sampling.seed)
-            demonstrations = [hit.demonstration for hit in shown]
-            return build_prompt(task, strategy, inputs, demonstrations, history, request.wording)
-
-        rendered: RenderedPrompt
-
-        def count(prompt: Prompt) -> int:
-            nonlocal rendered  # the last prompt that is counted is the one that fits
-            rendered = self.model.renderer.render(prompt)
-            return len(rendered.token_ids)
-
-        fitted = fit_to_context(build, selection.hits, request.history, count, self._room(request, strategy))
+        fitted, rendered = self._fitted(request, task, strategy, selection.hits)
         return Prepared(
             task=task,
             strategy=strategy,
@@ -100,6 +88,7 @@ class Assistant:
             index=None if index is None else index.name,
             notes=self._notes(request, index),
             history=fitted.history,
+            seconds=time.perf_counter() - started,
         )
 
     def stream(self, request: Request, stop: StopSignal | None = None) -> Iterator[Answer]:
@@ -140,12 +129,12 @@ class Assistant:
         """Return the finished answers, in the order asked, as `answer` would give them one by one.
 
         All labels are scored in one call of the model; replies are generated in padded batches of
-        prompts of similar length. An answer's seconds are its share of its batches. After `stop`,
-        what was not reached has a problem that says so. `prepared` saves preparing them again.
+        prompts of similar length. An answer's seconds are its share of its batches, and what
+        embedding its question, choosing demonstrations and rendering took. After `stop`, what was
+        not reached has a problem that says so. `prepared` (see `prepare_all`) saves preparing them again.
         """
         stop = stop or threading.Event()
-        self.embed_ahead(requests)
-        ready = [self.prepare(request) for request in requests] if prepared is None else prepared
+        ready = self.prepare_all(requests) if prepared is None else prepared
         columns = [Column(*one, self.model, shares=True) for one in zip(requests, ready, strict=True)]
         while any(not column.done for column in columns):
             score_columns(self.model, columns, stop)
@@ -153,6 +142,21 @@ class Assistant:
             for column in columns:
                 column.end_round()
         return tuple(column.answer() for column in columns)
+
+    def prepare_all(self, requests: Sequence[Request]) -> tuple[Prepared, ...]:
+        """Return what `prepare` returns for each; the questions are embedded together, and each has its share of that.
+
+        Raises:
+            ShotwiseError: as `prepare` does, for the first that cannot be asked.
+        """
+        started = time.perf_counter()
+        self.embed_ahead(requests)
+        searching = [searches(request) for request in requests]
+        share = (time.perf_counter() - started) / max(1, sum(searching))
+        ready = [self.prepare(request) for request in requests]
+        return tuple(
+            replace(one, seconds=one.seconds + share * searched) for one, searched in zip(ready, searching, strict=True)
+        )
 
     def open_index(self, name: str) -> DemonstrationIndex:
         """Return the opened index, the same object until it is built anew.
@@ -175,7 +179,7 @@ class Assistant:
         """
         texts: dict[DemonstrationIndex, list[str]] = {}
         for request in requests:
-            if find_strategy(request.strategy).needs_index and request.retrieval.k:
+            if searches(request):
                 task = task_of(request)
                 index = self._index(request, task)
                 texts.setdefault(index, []).append(Query(task.inputs(request.message)).text())
@@ -245,6 +249,33 @@ class Assistant:
             raise _unfit(index, task, strategy, unfit[0])
         return selection, index
 
+    def _fitted(
+        self, request: Request, task: Task, strategy: Strategy, hits: Sequence[Hit]
+    ) -> tuple[Fitted, RenderedPrompt]:
+        """Return what fits into the context, and the prompt as it is sent."""
+        inputs = task.inputs(request.message)
+        rendered: RenderedPrompt | None = None
+        scored = 0
+
+        def build(hits: Sequence[Hit], history: Sequence[Message]) -> Prompt:
+            order = strategy.order or request.retrieval.order
+            shown = hits if strategy.selector == "fixed" else arrange(hits, order, request.sampling.seed)
+            demonstrations = [hit.demonstration for hit in shown]
+            return build_prompt(task, strategy, inputs, demonstrations, history, request.wording)
+
+        def count(prompt: Prompt) -> int:
+            nonlocal rendered, scored  # the last prompt that is counted is the one that fits
+            first = rendered is None
+            rendered = self.model.renderer.render(prompt)
+            if first and request.reading == "labels":
+                replies = label_replies(task, strategy).values()
+                scored = max(len(self.model.renderer.label_ids(rendered, reply)) for reply in replies)
+            return len(rendered.token_ids) + scored
+
+        fitted = fit_to_context(build, hits, request.history, count, self._room(request, strategy))
+        assert rendered is not None
+        return fitted, rendered
+
     def _index(self, request: Request, task: Task) -> DemonstrationIndex:
         name = request.index or task.index
         if not name:
@@ -255,18 +286,24 @@ class Assistant:
         return self.open_index(name)
 
     def _room(self, request: Request, strategy: Strategy) -> int:
-        """Return how many tokens the prompt may have beside the reply."""
+        """Return how many tokens the prompt, and the label that is scored after it, may have beside what is written."""
         context, reply = self.model.context_tokens, request.sampling.max_new_tokens
+        written = 0 if request.reading == "labels" else reply
         if strategy.reasoning == "asked":
-            reply = 2 * reply + _EXTRACTION_TOKENS
+            written += reply + _EXTRACTION_TOKENS
         # A very long allowance for the reply must not push out the question: at least half is the prompt's.
-        return max(context - reply, context // 2)
+        return max(context - written, context // 2)
 
     def _notes(self, request: Request, index: DemonstrationIndex | None) -> tuple[str, ...]:
         notes = [*self.model.notes, *(index.notes if index is not None else ())]
         if index is not None and not request.retrieval.guard.enabled:
             notes.append("The leak guard is off.")
         return tuple(notes)
+
+
+def searches(request: Request) -> bool:
+    """Return whether the request searches an index, for which its question is embedded."""
+    return find_strategy(request.strategy).needs_index and bool(request.retrieval.k)
 
 
 def task_of(request: Request) -> Task:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from assistant.prompting.building import extraction_prompt, label_names, label_replies
@@ -60,6 +60,8 @@ class Prepared:
     notes: tuple[str, ...] = ()
     history: tuple[Message, ...] = ()
     """What is left of the request's history."""
+    seconds: float = field(default=0.0, compare=False)
+    """What embedding the question, choosing demonstrations and rendering took."""
 
     @property
     def shown(self) -> tuple[Demonstration, ...]:
@@ -173,10 +175,10 @@ class Column:
         return self._model.renderer.render(extraction_prompt(self._prepared.prompt, self._finished[0].reply))
 
     def _seconds(self, calls: Sequence[Call]) -> float:
-        """Return the wall time of the rounds: samples of one round run side by side."""
+        """Return the wall time of preparing and of the rounds: samples of one round run side by side."""
         if self._prepared.strategy.samples > 1 and len(calls) > 1 and not self._shares:
-            return calls[0].seconds + max(call.seconds for call in calls[1:])
-        return sum(call.seconds for call in calls)
+            return self._prepared.seconds + calls[0].seconds + max(call.seconds for call in calls[1:])
+        return self._prepared.seconds + sum(call.seconds for call in calls)
 
     def _read(self, answer: Answer, calls: Sequence[Call]) -> Answer:
         """Return the answer with reply, reasoning, final answer or problem filled in."""

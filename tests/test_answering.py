@@ -629,3 +629,35 @@ def test_a_prompt_is_rebuilt_from_what_it_shows_and_with_other_demonstrations_an
     template = sentiment("imdb-few-shot")
     ready = assistant.prepare(template)
     assert assistant.rebuild(template, ready, ready.shown) == ready.rendered
+
+
+def test_scored_labels_leave_the_room_of_a_long_reply_to_demonstrations(toy):
+    scored = sentiment(reading="labels", sampling=SamplingSettings(max_new_tokens=200))
+    whole = Assistant(ScriptedModel(context_tokens=100_000)).prepare(scored)
+    tokens = len(whole.rendered.token_ids) + len("positive")  # its tokens are bytes
+    assert Assistant(ScriptedModel(context_tokens=tokens)).prepare(scored).dropped == ()
+    assert len(Assistant(ScriptedModel(context_tokens=tokens - 1)).prepare(scored).dropped) == 1
+    written = replace(scored, reading="generate")
+    assert Assistant(ScriptedModel(context_tokens=tokens)).prepare(written).dropped
+
+
+def test_seconds_are_those_of_embedding_and_preparing_too(toy, monkeypatch):
+    assistant = Assistant(ScriptedModel())
+    embed, render = assistant.embed_ahead, assistant.model.renderer.render
+
+    def slow_embed(requests):
+        time.sleep(0.2)
+        embed(requests)
+
+    def slow_render(prompt):
+        time.sleep(0.05)
+        return render(prompt)
+
+    monkeypatch.setattr(assistant, "embed_ahead", slow_embed)
+    monkeypatch.setattr(assistant.model.renderer, "render", slow_render, raising=False)
+    began = time.perf_counter()
+    plain, *searching = assistant.answer_all([sentiment("zero-shot"), sentiment(), sentiment(message="a dull film")])
+    whole = time.perf_counter() - began
+    assert plain.seconds >= 0.05
+    assert all(one.seconds >= 0.15 for one in searching)
+    assert plain.seconds + sum(one.seconds for one in searching) <= whole, "shares add up"
