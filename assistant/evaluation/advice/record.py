@@ -54,7 +54,9 @@ def advice_record(plan: AdvicePlan, ran: Ran, created: str) -> dict[str, Any]:
         "settings_hash": plan.hash,
         "data": dict(plan.data),
         "model": dict(plan.model),
-        "recommendation": recommendation(test, pairs, ran.finalists, measure, _untested(ran), task.metric),
+        "recommendation": recommendation(
+            test, pairs, ran.finalists, measure, _untested(ran), task.metric, {one.arm for one in ran.race.exits}
+        ),
         "chosen": ran.standings[0],
         "baseline": plan.baseline,
         "finalists": list(ran.finalists),

@@ -6,7 +6,7 @@ from assistant.evaluation.statistics.paired import compare_arms
 N = 100
 
 
-def advice(right, tokens, finalists, untested=()):
+def advice(right, tokens, finalists, untested=(), dropped=()):
     """Return the recommendation for arms that are right on the first so many samples, or on given ones."""
     scores = {
         name: {f"s{row}": float(row in rows) for row in range(N)}
@@ -26,7 +26,9 @@ def advice(right, tokens, finalists, untested=()):
         }
         for name, of_arm in scores.items()
     ]
-    return recommendation(rows, compare_arms(finalists[0], scores, binary=True), finalists, "accuracy", untested)
+    return recommendation(
+        rows, compare_arms(finalists[0], scores, binary=True), finalists, "accuracy", untested, dropped=dropped
+    )
 
 
 def test_what_is_better_than_all_is_recommended():
@@ -81,3 +83,26 @@ def test_what_is_no_better_than_the_most_frequent_answer_is_not_to_be_relied_on(
     )
     trusted = advice({"a": 90, "majority": 50}, {"a": 10}, ["a"])
     assert not any("do not rely" in one for one in trusted["more"])
+
+
+def test_what_the_race_dropped_is_not_recommended_for_being_cheap():
+    found = advice({"a": 80, "b": 78}, {"a": 100, "b": 10}, ["a", "b"], dropped=["b"])
+    assert (found["kind"], found["use"]) == ("strategy", "a")
+    assert found["sentence"].endswith("; b did clearly worse on dev.")
+    assert found["more"] == [
+        "b costs less (10 tokens an answer, not 100); on dev it was clearly worse, the test alone cannot tell."
+    ]
+
+
+def test_a_tie_leaves_out_what_the_race_dropped():
+    found = advice({"a": 80, "b": 81, "c": 78}, {"a": 100, "b": 90, "c": 10}, ["a", "b", "c"], dropped=["c"])
+    assert (found["kind"], found["use"]) == ("no difference", "b")
+    assert "between a and b on" in found["sentence"]
+    assert found["more"][0].startswith("c costs less (10 tokens an answer, not 90);")
+
+
+def test_every_baseline_is_asked_about_not_only_the_highest():
+    # 46 right answers that a has too are clearly fewer than its 60; 45 others may be chance.
+    few = advice({"a": 60, "knn-vote": range(46), "majority": range(55, 100)}, {"a": 10}, ["a"])
+    assert few["more"][0].startswith("Without a language model, majority reaches 45.0 %")
+    assert "Every baseline" not in " ".join(few["more"])
