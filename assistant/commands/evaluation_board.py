@@ -125,5 +125,11 @@ def comparisons(record: Mapping[str, Any]) -> list[str]:
         )
         for pair in pairs
     ]
-    header = ("compared with " + record["baseline"], "points (95 % interval)", "better : worse", "Holm", "verdict")
+    header = (
+        "compared with " + record["baseline"],
+        "points (95 % interval, uncorrected)",
+        "better : worse",
+        "Holm",
+        "verdict",
+    )
     return [table(header, rows), f"Paired by sample; p-values are corrected for {len(pairs)} comparisons."]
