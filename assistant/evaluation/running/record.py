@@ -15,8 +15,8 @@ from assistant.evaluation.metrics.text import RIGHT_OR_WRONG
 from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.evaluation.running.checks import Overlap, below_chance, different_answers, one_label, pool_overlap
 from assistant.evaluation.running.plan import Plan, check_key
+from assistant.evaluation.running.shortfalls import shortfall_notes
 from assistant.evaluation.statistics.power import power_record
-from assistant.prompting.strategies import find_strategy
 from assistant.prompting.tasks import Task, load_task
 from assistant.retrieval.opened import DemonstrationIndex
 
@@ -119,10 +119,10 @@ def _checks(plan: Plan, blocks: Blocks) -> Iterator[dict[str, Any]]:
 
 
 def _power(by_arm: Mapping[Arm, Sequence[Outcome]], task: Task, tried: int) -> dict[str, Any] | None:
-    """Return what the samples that all arms answered can show."""
-    means = [sample_means(of_arm, task) for of_arm in by_arm.values()]
+    """Return what the samples can show that all strategies answered, or None if there are no two of them."""
+    means = [sample_means(of_arm, task) for arm, of_arm in by_arm.items() if not arm.is_baseline]
     shared = set.intersection(*(set(one) for one in means)) if means else set()
-    if len(means) < 2 or not shared:
+    if tried < 1 or len(means) < 2 or not shared:
         return None
     n = len(shared)
     best = max(sum(one[sample] for sample in shared) / n for one in means)
@@ -156,21 +156,10 @@ def _notes(
     for name in plan.calibrations:
         if name in TRANSDUCTIVE:
             yield f"The calibration '{name}' looks at the inputs of all evaluated samples (not at their targets)."
-    yield from _short_notes(plan, by_arm)
+    yield from shortfall_notes(plan.retrieval.k, by_arm)
     answered = min(len({one.sample for one in by_arm.get(arm, ())}) for arm in plan.arms)
     if answered < len(plan.samples):
         yield f"Not finished: {answered} of {len(plan.samples)} samples were answered by every strategy."
-
-
-def _short_notes(plan: Plan, by_arm: Mapping[Arm, Sequence[Outcome]]) -> Iterator[str]:
-    """Yield one sentence if prompts had to do with fewer demonstrations than were asked for."""
-    k, short = plan.retrieval.k, []
-    for arm, of_arm in by_arm.items():
-        if not arm.is_baseline and find_strategy(arm.strategy).needs_index:
-            count = sum(bool(one.calls) and len(one.demonstrations) < k for one in of_arm)
-            short += [f"{arm.name} in {count:,} of {len(of_arm):,} prompts"] if count else []
-    if short:
-        yield f"Fewer than k = {k} demonstrations fitted into the context, or were to be had: {'; '.join(short)}."
 
 
 def _leak_notes(plan: Plan, overlap: Overlap | None, by_arm: Mapping[Arm, Sequence[Outcome]]) -> Iterator[str]:

@@ -90,6 +90,43 @@ def bootstrap(
     return _percentiles(np.concatenate(means), confidence)
 
 
+def two_way_bootstrap(
+    table: Numbers,
+    groups: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Interval:
+    """Return the 95 % percentile interval of the mean of (seeds × samples), rows and columns both resampled.
+
+    One seed draws the demonstrations of all samples, so that its luck moves them together: resampling
+    samples alone leaves that out. Of S seeds, S - 1 are drawn, which keeps the variance of so few
+    unbiased. One seed, groups and `bounds` are as in `bootstrap`.
+
+    Raises:
+        DataError: if there are no samples, or not as many groups as samples.
+        SettingError: if `draws` makes no sense.
+
+    Source: Owen 2007, "The pigeonhole bootstrap"; S - 1: Rao and Wu 1988, "Resampling inference".
+    """
+    if len(table) == 1 or table.size == 0:
+        return bootstrap(table.ravel(), groups=groups, seed=seed, draws=draws, bounds=bounds)
+    _check(table.shape[1], CONFIDENCE, draws)
+    codes, count = group_codes(table.shape[1], groups)
+    if count < 2:
+        return Interval(*bounds)
+    if bounds == (0.0, 1.0) and table.min() == table.max() and table[0, 0] in (0.0, 1.0):
+        return wilson(count * float(table[0, 0]), count)
+    sums = np.stack([np.bincount(codes, weights=row, minlength=count) for row in table])
+    sizes = np.bincount(codes, minlength=count).astype(np.float64)
+    means = []
+    for seeds, times in _draw_both(len(table), count, draws, seed):
+        found = np.einsum("dg,dg->d", seeds @ sums, times)
+        means.append(found / ((times @ sizes) * (len(table) - 1)))
+    return _percentiles(np.concatenate(means), CONFIDENCE)
+
+
 def bootstrap_of(
     statistic: Callable[[Rows], float],
     n: int,
@@ -138,8 +175,11 @@ def bootstrap_counts(
 ) -> Interval:
     """Return the percentile bootstrap interval of a statistic that only needs counts, all draws at once.
 
+    Of several seeds it is the mean of the seeds' statistics; both are resampled, as in `two_way_bootstrap`.
+
     Args:
-        cells: For each of n samples the cell it falls into (0…width-1), such as gold × answered label.
+        cells: For each of n samples the cell it falls into (0…width-1), such as gold × answered label;
+            of several seeds (seeds × n), -1 where a seed did not answer a sample.
         width: How many cells there are.
         statistic: Counts (draws × width) → one number a draw.
         groups: One name a sample, as in `bootstrap`.
@@ -154,18 +194,20 @@ def bootstrap_counts(
 
     Source: Efron 1979, "Bootstrap methods: another look at the jackknife".
     """
-    places = np.asarray(cells, dtype=np.int64)
-    _check(places.size, confidence, draws)
-    codes, count = group_codes(places.size, groups)
+    places = np.atleast_2d(np.asarray(cells, dtype=np.int64))
+    n = places.shape[1]
+    _check(n, confidence, draws)
+    codes, count = group_codes(n, groups)
     if count < 2:
         return Interval(*bounds)
-    table = np.zeros((count, width), dtype=np.float32)
-    np.add.at(table, (codes, places), 1.0)
+    tables = np.zeros((len(places), count, width))
+    for table, of_seed in zip(tables, places, strict=True):
+        answered = of_seed >= 0
+        np.add.at(table, (codes[answered], of_seed[answered]), 1.0)
     found = []
-    for drawn in _draw(count, draws, seed):
-        offsets = np.arange(len(drawn))[:, None] * count
-        times = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * count)
-        found.append(statistic((times.reshape(len(drawn), count).astype(np.float32) @ table).astype(np.float64)))
+    for seeds, times in _draw_both(len(places), count, draws, seed):
+        by_seed = np.stack([statistic(times @ table) for table in tables], axis=1)
+        found.append((seeds * by_seed).sum(axis=1) / seeds.sum(axis=1))
     return _percentiles(np.concatenate(found), confidence)
 
 
@@ -190,6 +232,21 @@ def _draw(count: int, draws: int, seed: int) -> Iterator[Rows]:
     block = max(1, _AT_ONCE // count)
     for start in range(0, draws, block):
         yield generator.integers(0, count, (min(block, draws - start), count))
+
+
+def _draw_both(seeds: int, count: int, draws: int, seed: int) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield how often each draw holds each seed (draws × seeds) and each group (draws × count)."""
+    of_seeds = np.random.default_rng((seed, seeds))
+    for drawn in _draw(count, draws, seed):
+        chosen = of_seeds.integers(0, seeds, (len(drawn), max(1, seeds - 1)))
+        yield _times(chosen, seeds), _times(drawn, count)
+
+
+def _times(drawn: Rows, count: int) -> Numbers:
+    """Return how often each row of numbers holds each number below `count`."""
+    offsets = np.arange(len(drawn))[:, None] * count
+    times = np.bincount((drawn + offsets).ravel(), minlength=len(drawn) * count)
+    return times.reshape(len(drawn), count).astype(np.float64)
 
 
 def _percentiles(found: Numbers, confidence: float) -> Interval:

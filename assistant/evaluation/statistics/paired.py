@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from assistant.errors import DataError, UnknownName
-from assistant.evaluation.statistics.intervals import DRAWS, Interval, bootstrap, group_codes
+from assistant.evaluation.statistics.intervals import DRAWS, Interval, group_codes, two_way_bootstrap, wilson
 from assistant.evaluation.statistics.power import ALPHA, samples_needed_for_scores
 
 _AT_ONCE = 4_000_000
@@ -99,7 +99,27 @@ def paired_bootstrap(
     if len(a) != len(b):
         raise DataError(f"Scores are compared in pairs, but there are {len(a)} and {len(b)}.")
     differences = np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)
-    return bootstrap(differences, groups=groups, seed=seed, draws=draws, bounds=(-1.0, 1.0))
+    return interval_of_differences(differences[None, :], groups=groups, seed=seed, draws=draws)
+
+
+def interval_of_differences(
+    table: Numbers, *, groups: Sequence[str] | None = None, seed: int = 0, draws: int = DRAWS
+) -> Interval:
+    """Return the 95 % interval of the mean of paired differences (seeds × samples).
+
+    Where resampling gives a point, because all differences are equal, the share of samples that might
+    still differ is added on both sides: Wilson's upper bound of none among n (samples or groups).
+
+    Raises:
+        DataError: if there are no differences, or not as many groups as samples.
+
+    Source: Owen 2007, "The pigeonhole bootstrap"; Wilson 1927.
+    """
+    found = two_way_bootstrap(table, groups, seed=seed, draws=draws, bounds=(-1.0, 1.0))
+    if found.high - found.low > _SAME:
+        return found
+    reach = wilson(0, group_codes(table.shape[1], groups)[1]).high
+    return Interval(max(-1.0, found.low - reach), min(1.0, found.high + reach))
 
 
 def permutation_test(
@@ -254,7 +274,8 @@ class _Pair:
         mean = float(differences.mean())
         if abs(mean) < _SAME:
             return None
-        mean_square = float((differences**2).mean())
+        # Equal differences have this mean square exactly, but sums of floats may come out lower.
+        mean_square = min(1.0, max(float((differences**2).mean()), mean * mean))
         whole = samples_needed_for_scores(mean, mean_square, alpha=ALPHA / comparisons) * self.design_effect
         return max(1, round(whole) - n)
 

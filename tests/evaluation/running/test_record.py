@@ -1,5 +1,7 @@
 import json
 import platform
+import threading
+from itertools import combinations
 
 import pytest
 
@@ -164,6 +166,28 @@ def test_prompts_with_fewer_demonstrations_than_asked_for_are_counted(folder):
     assert any("Fewer than k = 20 demonstrations" in note and "in 7 of 7 prompts" in note for note in few["notes"])
     enough = evaluate(toy_plan(), assistant(), folder.with_name("enough"))
     assert not any("Fewer than k" in note for note in enough["notes"])
+
+
+def test_a_run_stopped_before_the_first_answer_of_a_model_has_a_record(folder):
+    stop = threading.Event()
+
+    def after_the_baselines(progress):
+        if progress.done >= 3 * len(SAMPLES):
+            stop.set()
+
+    record = evaluate(toy_plan(), assistant(), folder, stop=stop, report=after_the_baselines)
+    assert {row["kind"] for row in record["results"]} == {"baseline"}
+    assert (record["tried"], record["power"]) == (0, None)
+
+
+def test_baselines_do_not_count_among_the_answers_that_differ(record):
+    right = {}
+    for one in record["samples"]:
+        if one["reading"] != "none":
+            right.setdefault((one["strategy"], one["reading"]), {}).setdefault(one["id"], []).append(one["correct"])
+    means = [[sum(many) / len(many) for many in of_arm.values()] for of_arm in right.values()]
+    gaps = [(a - b) ** 2 for one, other in combinations(means, 2) for a, b in zip(one, other, strict=True)]
+    assert record["power"]["discordant"] == pytest.approx(sum(gaps) / len(gaps))
 
 
 def test_an_index_that_is_gone_is_said(folder):

@@ -9,6 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from assistant.errors import DataError, UnknownName
+from assistant.evaluation.statistics.intervals import wilson
 from assistant.evaluation.statistics.paired import compare_arms, holm, mcnemar_exact, paired_bootstrap, permutation_test
 
 
@@ -183,3 +184,23 @@ def test_a_comparison_is_plain_data():
     plain = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert (plain["a"], plain["b"], plain["n"], plain["wins"], plain["losses"]) == ("base", "other", 20, 10, 2)
     assert plain["interval"] == list(found.interval)
+
+
+def test_equal_differences_are_compared_however_their_squares_are_rounded():
+    made = {"base": arm(0.1, 0.2, 0.3), "other": arm(0.2, 0.3, 0.4)}
+    for other in (made, {"base": arm(0, 0, 0), "other": arm(0.1, 0.1, 0.1)}):
+        (found,) = compare_arms("base", other, binary=False)
+        assert found.difference == pytest.approx(0.1)
+        assert (found.wins, found.settled) == (3, False)
+
+
+def test_arms_that_always_agree_may_still_differ_by_the_bound_of_none_in_n():
+    (found,) = compare_arms("base", scores(10, 0, 0), binary=True)
+    reach = wilson(0, 10).high
+    assert found.interval == pytest.approx((-reach, reach))
+    assert found.verdict == "not distinguishable with n = 10; no difference was seen"
+    (always,) = compare_arms("base", scores(10, 10, 0), binary=True)
+    assert always.interval == pytest.approx((1 - reach, 1))
+    groups = {f"s{row}": f"film {row // 5}" for row in range(10)}
+    (grouped,) = compare_arms("base", scores(10, 0, 0), groups=groups, binary=True)
+    assert grouped.interval.high == pytest.approx(wilson(0, 2).high)
