@@ -7,7 +7,7 @@ of `samples` in `run.json`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 BASELINES = ("majority", "knn-vote", "logistic-regression")
@@ -51,6 +51,17 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class ReferenceCost:
+    """What scoring a calibration's content-free prompts took; who shares the prompts pays once."""
+
+    prompts: str
+    """A hash that tells one set of prompts from another."""
+    prompt_tokens: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one arm made of one sample with one seed."""
 
@@ -74,6 +85,8 @@ class Outcome:
     """Label → log-likelihood in nats, or a baseline's log-probability."""
     reference_scores: Mapping[str, Sequence[Scores]] = field(default_factory=dict)
     """Calibration → label scores under its content-free prompts."""
+    reference_costs: Mapping[str, ReferenceCost] = field(default_factory=dict)
+    """Calibration → what its content-free prompts took; no part of the costs below."""
     label_lengths: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Label → its characters and its tokens, where labels were scored."""
     demonstrations: tuple[tuple[str, float | None], ...] = ()
@@ -82,10 +95,15 @@ class Outcome:
     """Id, reason and similarity of each row that the leak guard (or the task) kept out."""
     nearest_similarity: float | None = None
     """The highest similarity among what was shown and what was kept out, or None if nothing was searched."""
+    dropped: int = 0
+    """Demonstrations, retrieved or fixed, that did not fit into the context."""
+    cut: bool = False
+    """Whether a reply was ended by the limit of new tokens."""
     prompt_tokens: int = 0
     new_tokens: int = 0
     calls: int = 0
     seconds: float = 0.0
+    """Of embedding, choosing demonstrations, rendering, and the model: shares of what was done for many at once."""
 
     @property
     def arm(self) -> Arm:
@@ -109,10 +127,15 @@ class Outcome:
             "score": self.score,
             "label_scores": None if self.label_scores is None else dict(self.label_scores),
             "reference_scores": {name: [dict(one) for one in many] for name, many in self.reference_scores.items()},
+            "reference_costs": {
+                name: {**asdict(cost), "seconds": round(cost.seconds, 6)} for name, cost in self.reference_costs.items()
+            },
             "label_lengths": {label: list(lengths) for label, lengths in self.label_lengths.items()},
             "demonstrations": [{"id": one, "similarity": cosine} for one, cosine in self.demonstrations],
             "excluded": [{"id": one, "reason": reason, "similarity": cosine} for one, reason, cosine in self.excluded],
             "nearest_similarity": self.nearest_similarity,
+            "dropped": self.dropped,
+            "cut": self.cut,
             "prompt_tokens": self.prompt_tokens,
             "new_tokens": self.new_tokens,
             "calls": self.calls,
@@ -121,12 +144,14 @@ class Outcome:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Outcome:
-        """Return the outcome that `to_json` wrote."""
+        """Return the outcome that `to_json` wrote; what older versions did not know has its default."""
         values = dict(record)
+        costs = values.pop("reference_costs", {})
         return cls(
             sample=values.pop("id"),
             targets=tuple(values.pop("targets")),
             demonstrations=tuple((one["id"], one["similarity"]) for one in values.pop("demonstrations")),
             excluded=tuple((one["id"], one["reason"], one["similarity"]) for one in values.pop("excluded")),
+            reference_costs={name: ReferenceCost(**cost) for name, cost in costs.items()},
             **values,
         )

@@ -38,7 +38,8 @@ def calibrated(outcomes: Sequence[Outcome], calibration: str) -> list[Outcome]:
 
     Contextual and batch scores are log-probabilities over the labels; the others are in nats (dc-pmi), or nats
     per character or token. Batches are the outcomes of one strategy, reading and seed. Outcomes
-    without label scores stay as they are. Ties go to the first label.
+    without label scores stay as they are. Ties go to the first label. What content-free prompts took is
+    added to the costs of the first outcome of a strategy and reading that needed them.
 
     Raises:
         UnknownName: for an unknown calibration.
@@ -57,6 +58,25 @@ def calibrated(outcomes: Sequence[Outcome], calibration: str) -> list[Outcome]:
         corrected = _CORRECTIONS[calibration]([found[at] for at in numbers])
         for at, scores in zip(numbers, corrected, strict=True):
             found[at] = _decided(found[at], scores.tolist())
+    return _charged(found, calibration)
+
+
+def _charged(outcomes: Sequence[Outcome], calibration: str) -> list[Outcome]:
+    """Return the outcomes with the costs of their content-free prompts; each set of prompts is scored once."""
+    paid: set[tuple[str, str, str]] = set()
+    found = []
+    for one in outcomes:
+        cost = one.reference_costs.get(calibration)
+        key = (one.strategy, one.reading, cost.prompts if cost else "")
+        if cost is not None and key not in paid:
+            paid.add(key)
+            one = replace(
+                one,
+                prompt_tokens=one.prompt_tokens + cost.prompt_tokens,
+                calls=one.calls + cost.calls,
+                seconds=one.seconds + cost.seconds,
+            )
+        found.append(one)
     return found
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from assistant.answering import Assistant, Request
-from assistant.columns import STOPPED
+from assistant.columns import STOPPED, Prepared
 from assistant.errors import PromptEscape, PromptTooLong, RunProblem
 from assistant.evaluation.metrics.text import score_sample
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
@@ -18,6 +19,9 @@ from assistant.prompting.tasks import Task
 from assistant.records import Answer
 from assistant.settings import RetrievalSettings, SamplingSettings
 
+T = TypeVar("T")
+Asked = tuple[Prepared, Answer] | str
+"""What was asked and answered, or why it could not be asked."""
 _BETWEEN_REPLIES = "\n\n"
 
 
@@ -53,33 +57,41 @@ def answer_samples(
         task, arm, samples, index=index, retrieval=retrieval, sampling=replace(sampling, seed=seed),
         label_names=label_names, wording=wording,
     )  # fmt: skip
-    answers = _answers(assistant, requests, stop)
     own = dict(zip(label_names, task.labels, strict=True)) if label_names else {label: label for label in task.labels}
-    outcomes = [
-        _unasked(sample, arm, seed, task, answer)
-        if isinstance(answer, str)
-        else outcome_of(sample, arm, answer, task, own)
-        for sample, answer in zip(samples, answers, strict=True)
-        if isinstance(answer, str) or answer.problem != STOPPED
-    ]
-    if arm.reading != "labels" or len(outcomes) < len(samples):
-        return outcomes
-    return _with_what_calibrations_need(
-        outcomes, requests, own, calibrations, assistant, references or ReferenceScores(assistant), stop
-    )
+    needs = _Needs(assistant, own, calibrations, references or ReferenceScores(assistant), stop)
+    outcomes: list[Outcome] = []
+    for sample, request, asked in zip(samples, requests, _asked(assistant, requests, stop), strict=True):
+        outcome = _outcome(sample, request, asked, arm, task, needs)
+        if outcome is not None:
+            outcomes.append(outcome)
+    return outcomes
 
 
-def _answers(assistant: Assistant, requests: Sequence[Request], stop: StopSignal) -> list[Answer | str]:
+def _outcome(sample: Sample, request: Request, asked: Asked, arm: Arm, task: Task, needs: _Needs) -> Outcome | None:
+    """Return what came out for one sample, or None if that was stopped before."""
+    if isinstance(asked, str):
+        return _unasked(sample, arm, request.sampling.seed, task, asked)
+    prepared, answer = asked
+    if answer.problem == STOPPED:
+        return None
+    outcome = outcome_of(sample, arm, answer, task, needs.own)
+    return outcome if outcome.label_scores is None else needs.added(outcome, request, prepared)
+
+
+def _asked(assistant: Assistant, requests: Sequence[Request], stop: StopSignal) -> list[Asked]:
     """Return the answer to each request, or why it cannot be asked: one long text must not end a whole run."""
+    reasons = [""] * len(requests)
     try:
-        return list(assistant.answer_all(requests, stop))
+        ready = assistant.prepare_all(requests)
     except (PromptTooLong, PromptEscape):
         reasons = [_why_not(assistant, request) for request in requests]
         if not any(reasons):
             raise
+        ready = assistant.prepare_all([one for one, reason in zip(requests, reasons, strict=True) if not reason])
     askable = [request for request, reason in zip(requests, reasons, strict=True) if not reason]
-    answers = iter(assistant.answer_all(askable, stop) if askable else ())
-    return [reason or next(answers) for reason in reasons]
+    answers = assistant.answer_all(askable, stop, prepared=ready) if askable else ()
+    answered = iter(zip(ready, answers, strict=True))
+    return [reason or next(answered) for reason in reasons]
 
 
 def _why_not(assistant: Assistant, request: Request) -> str:
@@ -108,35 +120,35 @@ def _unasked(sample: Sample, arm: Arm, seed: int, task: Task, reason: str) -> Ou
     )
 
 
-def _with_what_calibrations_need(
-    outcomes: Sequence[Outcome],
-    requests: Sequence[Request],
-    own: Mapping[str, str],
-    calibrations: Sequence[str],
-    assistant: Assistant,
-    references: ReferenceScores,
-    stop: StopSignal,
-) -> list[Outcome]:
-    """Return the outcomes with the lengths of their labels, and scores of content-free prompts where needed."""
-    needed = [name for name in calibrations if name in REFERENCED]
-    lengths: dict[str, tuple[int, int]] = {}
-    found: list[Outcome] = []
-    for outcome, request in zip(outcomes, requests, strict=True):
-        if outcome.label_scores is None:
-            found.append(outcome)
-            continue
-        if not lengths:
-            prepared = assistant.prepare(request)
-            lengths = {own.get(name, name): length for name, length in label_lengths(assistant, prepared).items()}
-        scores = references.of(request, assistant.prepare(request), needed, stop) if needed else {}
-        if len(scores) < len(needed):
-            return found
-        named = {
-            name: [{own.get(label, label): score for label, score in one.items()} for one in many]
-            for name, many in scores.items()
-        }
-        found.append(replace(outcome, label_lengths=lengths, reference_scores=named))
-    return found
+@dataclass
+class _Needs:
+    """What calibrations need beside label scores, in the task's own labels."""
+
+    assistant: Assistant
+    own: Mapping[str, str]
+    """Label in the prompt → label of the task."""
+    calibrations: Sequence[str]
+    references: ReferenceScores
+    stop: StopSignal
+    _lengths: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def added(self, outcome: Outcome, request: Request, prepared: Prepared) -> Outcome | None:
+        """Return the outcome with the lengths of its labels and scores of content-free prompts; None after a stop."""
+        if not self._lengths:
+            self._lengths = self._owned(label_lengths(self.assistant, prepared))
+        needed = [name for name in self.calibrations if name in REFERENCED]
+        found = self.references.of(request, prepared, needed, self.stop) if needed else {}
+        if len(found) < len(needed):
+            return None
+        return replace(
+            outcome,
+            label_lengths=self._lengths,
+            reference_scores={name: [self._owned(one) for one in many] for name, (many, _) in found.items()},
+            reference_costs={name: cost for name, (_, cost) in found.items()},
+        )
+
+    def _owned(self, by_label: Mapping[str, T]) -> dict[str, T]:
+        return {self.own.get(label, label): value for label, value in by_label.items()}
 
 
 def requests_for(
@@ -209,6 +221,9 @@ def outcome_of(sample: Sample, arm: Arm, answer: Answer, task: Task, own: Mappin
         demonstrations=tuple((hit.demonstration.id, hit.similarity) for hit in answer.demonstrations),
         excluded=tuple((one.demonstration.id, one.reason, one.similarity) for one in answer.excluded),
         nearest_similarity=max((cosine for cosine in seen if cosine is not None), default=None),
+        # There is no history, so all that can have been dropped are demonstrations.
+        dropped=len(answer.dropped),
+        cut=any(call.finish == "length" for call in answer.calls),
         prompt_tokens=answer.prompt_tokens,
         new_tokens=answer.new_tokens,
         calls=len(answer.calls),

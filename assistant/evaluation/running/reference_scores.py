@@ -6,11 +6,15 @@ prompts of all samples are the same three.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from assistant.answering import Assistant, Request
 from assistant.columns import Prepared
 from assistant.errors import SettingError
+from assistant.evaluation.outcomes import ReferenceCost, Scores
 from assistant.generation.chat_model import StopSignal
 from assistant.prompting.building import label_replies
 from assistant.prompting.strategies import Strategy
@@ -22,7 +26,12 @@ REFERENCED = ("contextual", "dc-pmi")
 """Calibrations that need scores of content-free prompts."""
 _KEPT = 4096
 
-References = dict[str, tuple[Mapping[str, float], ...]]
+
+class Referenced(NamedTuple):
+    """Label scores under each of a calibration's content-free prompts, and what they took when they were scored."""
+
+    scores: tuple[Scores, ...]
+    cost: ReferenceCost
 
 
 def check_calibration(strategy: Strategy, calibration: str) -> None:
@@ -68,39 +77,45 @@ class ReferenceScores:
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
-        self._known: dict[tuple[object, ...], tuple[Mapping[str, float], ...]] = {}
+        self._known: dict[tuple[object, ...], Referenced] = {}
 
     def of(
         self, request: Request, prepared: Prepared, calibrations: Sequence[str], stop: StopSignal | None = None
-    ) -> References:
-        """Return calibration → label scores under each of its content-free prompts, as an outcome holds them.
+    ) -> dict[str, Referenced]:
+        """Return calibration → label scores under each of its content-free prompts, and their cost.
 
         A calibration that needs none, or that was not reached before `stop`, is left out.
 
         Raises:
             SettingError: if the strategy has no content-free prompt.
         """
-        found: References = {}
+        found: dict[str, Referenced] = {}
         for calibration in calibrations:
             if calibration in REFERENCED:
-                scores = self._scores(
-                    reference_prompts(self._assistant, request, prepared, calibration), prepared, stop
-                )
-                found |= {calibration: scores} if scores else {}
+                prompts = reference_prompts(self._assistant, request, prepared, calibration)
+                referenced = self._scored(prompts, prepared, stop)
+                found |= {calibration: referenced} if referenced is not None else {}
         return found
 
-    def _scores(
+    def _scored(
         self, prompts: Sequence[RenderedPrompt], prepared: Prepared, stop: StopSignal | None
-    ) -> tuple[Mapping[str, float], ...]:
+    ) -> Referenced | None:
         """Return the scores of prompts that begin alike; always asked for together, so that company changes nothing."""
         replies = label_replies(prepared.task, prepared.strategy)
         model = self._assistant.model
         key = (model.name, model.adapter, *(prompt.token_ids for prompt in prompts), *replies.items())
         if key not in self._known:
+            started = time.perf_counter()
             scores = model.score_labels(prompts, [tuple(replies.values())] * len(prompts), stop)
             if not all(scores):
-                return ()
-            self._known[key] = tuple(dict(zip(replies, own, strict=True)) for own in scores)
+                return None
+            cost = ReferenceCost(
+                prompts=hashlib.sha256(repr(key).encode("utf-8", "surrogatepass")).hexdigest()[:16],
+                prompt_tokens=sum(len(prompt.token_ids) for prompt in prompts),
+                calls=len(prompts),
+                seconds=time.perf_counter() - started,
+            )
+            self._known[key] = Referenced(tuple(dict(zip(replies, own, strict=True)) for own in scores), cost)
             while len(self._known) > _KEPT:
                 del self._known[next(iter(self._known))]
         return self._known[key]

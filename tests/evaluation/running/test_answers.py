@@ -8,7 +8,7 @@ import pytest
 from assistant.answering import Assistant, Request
 from assistant.errors import RunProblem, SettingError
 from assistant.evaluation.metrics.calibration import calibrated
-from assistant.evaluation.outcomes import Arm, Sample
+from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.running.answers import answer_samples, message_of, outcome_of, requests_for
 from assistant.evaluation.running.reference_scores import CONTENT_FREE
 from assistant.generation.chat_model import ScriptedModel
@@ -174,6 +174,66 @@ def test_a_text_that_does_not_fit_is_a_problem_of_that_sample_alone(toy, reading
             assert [one.final_answer for one in calibrated(got, calibration)][1] is None
     (alone,) = answer_samples(short, SENTIMENT, Arm("zero-shot", reading), samples[1:2], **settings)
     assert alone.problem
+
+
+@pytest.mark.parametrize("strategy", ["dynamic-few-shot", "static-few-shot"])
+def test_demonstrations_that_did_not_fit_are_counted_retrieved_and_fixed_alike(toy, strategy):
+    arm, settings = Arm(strategy, "labels"), {"retrieval": RetrievalSettings(), "sampling": SamplingSettings()}
+    (whole,) = answered(arm, SAMPLES[:1])
+    assert (whole.dropped, whole.cut) == (0, False)
+    tight = Assistant(ScriptedModel(reader, context_tokens=whole.prompt_tokens))
+    (short,) = answer_samples(tight, SENTIMENT, arm, SAMPLES[:1], index="toy", seed=0, **settings)
+    assert short.dropped >= 1
+    assert short.dropped + len(short.demonstrations) == len(whole.demonstrations)
+
+
+def test_a_reply_that_was_ended_by_the_limit_is_marked(toy):
+    arm = Arm("zero-shot", "generate")
+    (cut,) = answered(arm, SAMPLES[:1], lambda *_: "positive, " * 9, sampling=SamplingSettings(max_new_tokens=5))
+    (whole,) = answered(arm, SAMPLES[:1], sampling=SamplingSettings(max_new_tokens=50))
+    assert (cut.cut, whole.cut) == (True, False)
+
+
+def test_every_prompt_is_rendered_once(toy, monkeypatch):
+    asking, rendered = assistant(), []
+    render = asking.model.renderer.render
+
+    def counting(prompt):
+        rendered.append(prompt)
+        return render(prompt)
+
+    monkeypatch.setattr(asking.model.renderer, "render", counting)
+    settings = {"index": "toy", "retrieval": RetrievalSettings(), "sampling": SamplingSettings(), "seed": 0}
+    answer_samples(asking, SENTIMENT, Arm("dynamic-few-shot", "labels"), SAMPLES, calibrations=("tokens",), **settings)
+    assert len(rendered) == len(SAMPLES)
+
+
+def test_content_free_prompts_are_paid_once_by_who_needs_them(toy):
+    got = answered(Arm("static-few-shot", "labels"), calibrations=("contextual", "dc-pmi"))
+    for name, calls in (("contextual", 3), ("dc-pmi", 1)):
+        costs = {one.reference_costs[name] for one in got}
+        assert len(costs) == 1
+        assert costs.pop().calls == calls
+        paid = calibrated(got, name)
+        assert sum(one.calls for one in paid) == len(SAMPLES) + calls
+        assert sum(one.prompt_tokens for one in paid) > sum(one.prompt_tokens for one in got)
+        assert sum(one.seconds for one in paid) > sum(one.seconds for one in got)
+    retrieved = answered(Arm("dynamic-few-shot", "labels"), calibrations=("contextual",))
+    sets = {one.reference_costs["contextual"].prompts for one in retrieved}
+    assert len(sets) > 1
+    assert sum(one.calls for one in calibrated(retrieved, "contextual")) == len(SAMPLES) + 3 * len(sets)
+    assert sum(one.calls for one in calibrated(retrieved, "batch")) == len(SAMPLES)
+
+
+def test_an_outcome_is_read_as_it_was_written_and_an_older_one_with_defaults(toy):
+    one = replace(answered(Arm("static-few-shot", "labels"), calibrations=("contextual",))[0], dropped=2, cut=True)
+    record = json.loads(json.dumps(one.to_json()))
+    assert Outcome.from_json(record).to_json() == record
+    assert (Outcome.from_json(record).dropped, Outcome.from_json(record).cut) == (2, True)
+    for name in ("dropped", "cut", "reference_costs"):
+        del record[name]
+    old = Outcome.from_json(record)
+    assert (old.dropped, old.cut, old.reference_costs) == (0, False, {})
 
 
 def test_no_samples_are_no_work():

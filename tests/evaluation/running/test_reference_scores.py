@@ -89,9 +89,9 @@ def test_static_demonstrations_pay_once_and_retrieved_ones_once_per_set(toy):
 def test_reference_scores_are_those_of_the_model_by_the_task_s_labels(toy):
     (found,) = references(ScriptedModel(["positive"]), [asked("static-few-shot")])
     assert set(found) == {"contextual", "dc-pmi"}
-    assert [len(found[name]) for name in ("contextual", "dc-pmi")] == [3, 1]
+    assert [len(found[name].scores) for name in ("contextual", "dc-pmi")] == [3, 1]
     expected = {"negative": math.log(0.1), "positive": math.log(0.9)}
-    assert all(scores == pytest.approx(expected) for many in found.values() for scores in many)
+    assert all(scores == pytest.approx(expected) for many in found.values() for scores in many.scores)
 
 
 def test_scores_that_were_not_reached_are_asked_for_again(toy):
@@ -101,7 +101,7 @@ def test_scores_that_were_not_reached_are_asked_for_again(toy):
     scores, request = ReferenceScores(assistant), asked("static-few-shot")
     prepared = assistant.prepare(request)
     assert scores.of(request, prepared, ["contextual"], stop) == {}
-    assert len(scores.of(request, prepared, ["contextual"])["contextual"]) == 3
+    assert len(scores.of(request, prepared, ["contextual"])["contextual"].scores) == 3
 
 
 def test_lengths_are_those_of_the_reply_that_is_scored(toy):
