@@ -63,7 +63,10 @@ class AskingOptions:
         str | None, typer.Option(help="labels, generate or both [default: labels where the task has them].")
     ] = None
     calibration: Annotated[
-        str | None, typer.Option(help="Also calibrate label scores: contextual, batch, dc-pmi, characters, tokens.")
+        list[str] | None,
+        typer.Option(
+            metavar="A,B,…", help="Also calibrate label scores: contextual, batch, dc-pmi, characters, tokens."
+        ),
     ] = None
     label_names: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="Other names for the labels, in the task's order.")
@@ -106,7 +109,7 @@ class AskingOptions:
             reading=self.reading,
             baseline=self.baseline,
             label_names=listed(self.label_names),
-            calibrations=listed(self.calibration),
+            calibrations=listed(",".join(self.calibration or ())),
             wording=self.wording,
             name=name,
             data_dir=data.data,

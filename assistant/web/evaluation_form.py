@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ READINGS: Choices = [("Generate the answer", "generate"), ("Most likely label", 
 FIRST_SET = "reviews"
 LIMIT = 60
 SEEDS = 3
+"""Smaller than the command line's: who waits at a page wants a first picture in minutes, and can raise them there."""
 _DEFAULT_STRATEGIES = ("zero-shot", "static-few-shot", "dynamic-few-shot")
 
 
@@ -245,17 +248,36 @@ def _columns(form: Form) -> list[str]:
 
 
 def kept_upload(upload: str | None) -> str | None:
-    """Return where an uploaded file is kept, so that a run can go on after the server was started anew."""
+    """Return where an uploaded file is kept, so that a run can go on after the server was started anew.
+
+    Raises:
+        DataError: if it is gone, or cannot be kept.
+    """
     if not upload:
         return None
     source = Path(upload)
-    with source.open("rb") as stream:
-        mark = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-    kept = paths.runs() / ".uploads" / mark / source.name
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, kept)
+    try:
+        with source.open("rb") as stream:
+            mark = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+        kept = paths.runs() / ".uploads" / mark / source.name
+        if not kept.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            _copy_whole(source, kept)
+    except OSError as error:
+        raise DataError(f"The upload '{source.name}' cannot be kept: {error.strerror}.", "Upload it again.") from error
     return str(kept)
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy a file whole or not at all, whoever else copies it at the same time."""
+    number, draft = tempfile.mkstemp(dir=target.parent, prefix=".")
+    os.close(number)
+    try:
+        shutil.copyfile(source, draft)
+        os.replace(draft, target)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
 
 
 def columns_of(location: str, task: str) -> tuple[Sequence[str], Fields]:

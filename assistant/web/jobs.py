@@ -106,13 +106,13 @@ class Jobs:
 
     def running(self) -> str | None:
         """Return the name of the run that is not done yet, if there is one."""
-        return next((name for name, process in self._processes.items() if process.poll() is None), None)
+        return next((name for name, process in list(self._processes.items()) if process.poll() is None), None)
 
     def close(self) -> None:
         """End all runs of this server and wait for them; what they have done is kept."""
         for name in list(self._processes):
             self.stop(name)
-        for process in self._processes.values():
+        for process in list(self._processes.values()):
             try:
                 process.wait(GRACE_S)
             except subprocess.TimeoutExpired:
@@ -154,7 +154,7 @@ class Jobs:
 
     def _let_go(self) -> None:
         """Close the tethers of processes that have ended."""
-        for process in self._processes.values():
+        for process in list(self._processes.values()):
             if process.poll() is not None and process.stdin is not None:
                 process.stdin.close()
 

@@ -20,6 +20,8 @@ CONSOLE = "console.txt"
 STARTED = "--- started\n"
 """Stands in the console's file wherever a process begins."""
 STOPPED = "Stopped; what is done is kept."
+_NO_FAILURES = (0, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
+"""Exit codes of a process that did what it was told: 130 is how a command says that it was stopped."""
 _SILENT_S = 900.0
 """A process we did not start counts as gone after this long without a sign: its number may be another's by now."""
 
@@ -50,7 +52,7 @@ class RunState:
         """Return the state of a run that was asked to stop."""
         if self.state == "running":
             return replace(self, stopping=True, sentence="Stopping: what is being answered is finished first …")
-        if self.state in ("interrupted", "failed"):
+        if self.state == "interrupted":
             return replace(self, state="stopped", sentence=STOPPED)
         return self
 
@@ -130,7 +132,7 @@ def _judged(
         return "running", sentence
     if not progress and not ours and finished:
         return "done", ""
-    if ours and code not in (0, None, -signal.SIGTERM, -signal.SIGKILL):
+    if ours and code not in (None, *_NO_FAILURES):
         return "failed", last_words(folder) or f"The process ended with code {code}."
     return "interrupted", "It ended before it was done."
 

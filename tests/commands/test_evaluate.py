@@ -220,3 +220,12 @@ def test_killed_again_and_again_with_the_built_in_model_the_report_is_the_same_b
 
 def _size(path):
     return path.stat().st_size if path.exists() else 0
+
+
+@pytest.mark.parametrize(
+    "typed", [("--calibration", "batch,tokens"), ("--calibration", "batch", "--calibration", "tokens")]
+)
+def test_calibrations_are_named_with_commas_or_one_by_one(shotwise, arguments, home, typed):
+    code, out, _ = shotwise(*arguments, "--name", "calibrated", *typed, "--json")
+    assert code == 0
+    assert json.loads(out)["settings"]["calibrations"] == ["none", "batch", "tokens"]

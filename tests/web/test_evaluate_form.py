@@ -1,5 +1,7 @@
 """The form of an evaluation: what it offers, what it costs, and the command line it becomes."""
 
+from pathlib import Path
+
 import pytest
 
 from assistant import paths
@@ -166,3 +168,24 @@ def test_empty_numbers_and_lists_become_the_defaults():
     form = FormPanel.form(tuple(empty))
     assert (form.limit, form.seeds, form.k, form.budget) == (60, 3, 4, 3000)
     assert (form.strategies, form.path, form.upload) == ((), "", None)
+
+
+def test_an_upload_that_is_gone_is_told_in_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"'rows\.csv' cannot be kept"):
+        forms.kept_upload(str(tmp_path / "rows.csv"))
+
+
+def test_a_copy_that_breaks_off_leaves_nothing_that_would_be_taken_for_the_upload(tmp_path, monkeypatch):
+    table = tmp_path / "rows.csv"
+    table.write_text("text,label\nfine,1\n", "utf-8")
+
+    def half(source, target):
+        Path(target).write_text("text,la", "utf-8")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forms.shutil, "copyfile", half)
+        with pytest.raises(DataError, match="No space left on device"):
+            forms.kept_upload(str(table))
+    assert [one for one in (paths.runs() / ".uploads").rglob("*") if one.is_file()] == []
+    assert Path(forms.kept_upload(str(table))).read_text("utf-8") == table.read_text("utf-8")

@@ -13,6 +13,7 @@ import pytest
 from assistant import paths
 from assistant.errors import SettingError
 from assistant.web.jobs import Jobs
+from assistant.web.run_state import RunState
 from tests.web.made_runs import write_progress
 
 SLOW = Path(__file__).with_name("slow_evaluation.py")
@@ -190,6 +191,7 @@ def test_no_run_outlives_its_server_however_that_ends(number, home):
 import sys, time
 from assistant import paths
 from assistant.web.jobs import Jobs
+from assistant.web.run_state import RunState
 jobs = Jobs([sys.executable, {str(SLOW)!r}])
 jobs.start("one", ["done", str(paths.runs() / "one")])
 time.sleep(60)
@@ -216,3 +218,10 @@ def test_the_tether_ends_the_real_command_when_the_other_side_goes(home):
     job.stdin.close()
     job.wait(15)
     assert job.returncode != 0
+
+
+@pytest.mark.parametrize(("was", "shown"), [("interrupted", "stopped"), ("failed", "failed"), ("done", "done")])
+def test_only_a_run_that_broke_off_counts_as_stopped_and_a_failure_is_told(was, shown):
+    state = RunState("one", "evaluate", "a title", was, "It broke off: OSError.", 0.0).being_stopped()
+    assert state.state == shown
+    assert (state.sentence == "It broke off: OSError.") is (shown != "stopped")
