@@ -1,7 +1,8 @@
 """From outcomes to the leaderboard: one row of figures per strategy, reading and calibration.
 
-Several seeds: a sample counts once, with its mean over the seeds; macro F1 and BLEU are means of the
-seeds' figures; counts, confusion, ROC, Brier and calibration are taken over all answers.
+Several seeds: a sample counts once, with its mean over the seeds; macro F1, BLEU and correlations are
+means of the seeds' figures; counts, confusion, ROC, Brier and calibration are taken over all answers.
+Intervals resample samples (or groups) and seeds.
 """
 
 from __future__ import annotations
@@ -10,18 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from assistant.evaluation.metrics import classification
 from assistant.evaluation.metrics.arms import arms_of, excluded, longer_than_a_label, problems
 from assistant.evaluation.metrics.text import RIGHT_OR_WRONG, ROUGE, bleu, exact_match, grade, number_match, rouge
 from assistant.evaluation.metrics.text import token_f1 as token_f1_of
 from assistant.evaluation.outcomes import Arm, Outcome
-from assistant.evaluation.statistics.intervals import bootstrap, bootstrap_counts, bootstrap_of, wilson
-from assistant.evaluation.statistics.paired import compare_arms
+from assistant.evaluation.statistics.intervals import DRAWS, Numbers, bootstrap_counts, two_way_bootstrap, wilson
+from assistant.evaluation.statistics.paired import compare_arms, seed_table
 from assistant.prompting.tasks import Task
 
-DRAWS = 10_000
 # Figures that a row has only if its task or reading allows them.
 _OPTIONAL = (
     *("macro_f1", "macro_f1_interval", "per_class", "confusion", "roc_auc", "roc_curve", "brier"),
@@ -41,7 +40,7 @@ def summarise(
     """Return the rows of the leaderboard, in the order in which the arms first appear.
 
     Each arm that scored labels has one row per calibration. Intervals hold 95 %: Wilson's for the
-    accuracy of one seed, else a bootstrap over samples, or over groups where samples have one.
+    accuracy of one seed, else a bootstrap over samples (or over groups where samples have one) and seeds.
     """
     return [_row(arm, of_arm, task, seed=seed, draws=draws) for arm, of_arm in arms_of(outcomes, calibrations).items()]
 
@@ -56,7 +55,7 @@ def pairs_of(
     draws: int = DRAWS,
 ) -> list[dict[str, Any]]:
     """Return every arm compared with the baseline (an arm's name), paired by sample, as plain data."""
-    scores = {arm.name: sample_means(of_arm, task) for arm, of_arm in arms_of(outcomes, calibrations).items()}
+    scores = {arm.name: _seed_scores(of_arm, task) for arm, of_arm in arms_of(outcomes, calibrations).items()}
     if baseline not in scores:
         return []
     compared = compare_arms(
@@ -72,10 +71,16 @@ def pairs_of(
 
 def sample_means(outcomes: Sequence[Outcome], task: Task) -> dict[str, float]:
     """Return sample id → its mean over the seeds: the share answered right, or else the mean score."""
-    by_sample: dict[str, list[float]] = {}
+    by_sample = _seed_scores(outcomes, task)
+    return {sample: float(np.mean(list(values.values()))) for sample, values in by_sample.items()}
+
+
+def _seed_scores(outcomes: Sequence[Outcome], task: Task) -> dict[str, dict[int, float]]:
+    """Return sample id → seed → right or wrong, or else the score."""
+    found: dict[str, dict[int, float]] = {}
     for one in outcomes:
-        by_sample.setdefault(one.sample, []).append(_value(one, task))
-    return {sample: float(np.mean(values)) for sample, values in by_sample.items()}
+        found.setdefault(one.sample, {})[one.seed] = _value(one, task)
+    return found
 
 
 def _value(outcome: Outcome, task: Task) -> float:
@@ -115,26 +120,34 @@ def _scores(
     draws: int,
 ) -> dict[str, Any]:
     """Accuracy (where answers are right or wrong) and mean score, each with its interval."""
-    scores = _means(outcomes, [one.score for one in outcomes])
+    scores = _table(outcomes, [one.score for one in outcomes], seeds)
     figures: dict[str, Any] = {
         "accuracy": None,
         "accuracy_interval": None,
         "accuracy_by_seed": None,
         "score": float(np.mean(scores)),
-        "score_interval": list(bootstrap(scores, groups=groups, seed=seed, draws=draws)),
+        "score_interval": list(two_way_bootstrap(scores, groups, seed=seed, draws=draws)),
     }
     if task.metric not in RIGHT_OR_WRONG:
         return figures
-    right = _means(outcomes, [float(bool(one.correct)) for one in outcomes])
+    right = _table(outcomes, [float(bool(one.correct)) for one in outcomes], seeds)
     if len(seeds) == 1 and groups is None:
-        interval = wilson(int(sum(right)), len(right))
+        interval = wilson(int(right.sum()), right.size)
     else:
-        interval = bootstrap(right, groups=groups, seed=seed, draws=draws)
+        interval = two_way_bootstrap(right, groups, seed=seed, draws=draws)
     by_seed = [float(np.mean([bool(one.correct) for one in outcomes if one.seed == number])) for number in seeds]
     figures |= {"accuracy": float(np.mean(right)), "accuracy_interval": list(interval), "accuracy_by_seed": by_seed}
-    if scores == right:
+    if np.array_equal(scores, right):
         figures["score_interval"] = list(interval)
     return figures
+
+
+def _table(outcomes: Sequence[Outcome], values: Sequence[float], seeds: Sequence[int]) -> Numbers:
+    """Return the values as (seeds × samples), samples in the order in which they first appear."""
+    by_sample: dict[str, dict[int, float]] = {}
+    for one, value in zip(outcomes, values, strict=True):
+        by_sample.setdefault(one.sample, {})[one.seed] = value
+    return seed_table(list(by_sample.values()), seeds)
 
 
 def _means(outcomes: Sequence[Outcome], values: Sequence[float]) -> list[float]:
@@ -193,35 +206,24 @@ def _macro_f1_interval(
     for of_seed in by_seed:
         for one in of_seed:
             places.setdefault(one.sample, len(places))
-    tables = [
-        (
-            np.array([places[one.sample] for one in of_seed]),
-            classification.codes(labels, [one.targets[0] for one in of_seed]),
-            classification.codes(labels, [one.final_answer for one in of_seed]),
+    cells = np.full((len(by_seed), len(places)), -1)
+    for row, of_seed in zip(cells, by_seed, strict=True):
+        meant, given = (
+            classification.codes(labels, answers)
+            for answers in ([one.targets[0] for one in of_seed], [one.final_answer for one in of_seed])
         )
-        for of_seed in by_seed
-    ]
-
-    if len(tables) == 1:
-        _, meant, given = tables[0]
-        cells, shape = classification.confusion_cells(meant, given, len(labels)), (-1, len(labels), len(labels) + 1)
-        return list(
-            bootstrap_counts(
-                cells,
-                shape[1] * shape[2],
-                lambda counts: classification.macro_f1_of_counts(counts.reshape(shape)),
-                groups=groups,
-                seed=seed,
-                draws=draws,
-            )
+        row[[places[one.sample] for one in of_seed]] = classification.confusion_cells(meant, given, len(labels))
+    shape = (-1, len(labels), len(labels) + 1)
+    return list(
+        bootstrap_counts(
+            cells,
+            shape[1] * shape[2],
+            lambda counts: classification.macro_f1_of_counts(counts.reshape(shape)),
+            groups=groups,
+            seed=seed,
+            draws=draws,
         )
-
-    def mean_f1(rows: NDArray[np.int64]) -> float:
-        drawn = np.bincount(rows, minlength=len(places)).astype(np.float64)
-        counts = (classification.confusion_counts(meant, given, len(labels), drawn[at]) for at, meant, given in tables)
-        return float(np.mean([classification.macro_f1_of_counts(one) for one in counts]))
-
-    return list(bootstrap_of(mean_f1, len(places), groups=groups, seed=seed, draws=draws))
+    )
 
 
 def _text_figures(outcomes: Sequence[Outcome], task: Task, seeds: Sequence[int]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from assistant.evaluation.metrics.text import RIGHT_OR_WRONG
 from assistant.evaluation.reports.leaderboard_plots import cost_per_answer, main_measure
 from assistant.evaluation.reports.plots import percent
 
@@ -42,6 +43,11 @@ def measure_name(record: Record) -> str:
     """Return what the run's main measure is called."""
     measure = main_measure(record["results"])
     return MEASURES.get(record["task"].get("metric", ""), MEASURES[measure]) if measure == "score" else "Accuracy"
+
+
+def measure_of(metric: str) -> str:
+    """Return what the mean score of a task with this metric is called."""
+    return MEASURES["accuracy"] if metric in RIGHT_OR_WRONG else MEASURES.get(metric, MEASURES["score"])
 
 
 def measure_in_text(record: Record) -> str:

@@ -18,7 +18,8 @@ _AT_ONCE = 4_000_000
 _SAME = 1e-12
 """Scores that differ by less are equal."""
 Numbers = NDArray[np.float64]
-Scores = Mapping[str, float]
+Scores = Mapping[str, float | Mapping[int, float]]
+"""Sample id → score, or seed → score."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,8 @@ def compare_arms(
 
     Args:
         baseline: The name of an arm of `scores`.
-        scores: Arm → sample id → score (0…1); with several seeds, the mean over them.
+        scores: Arm → sample id → score (0…1); with several seeds, seed → score: then their mean is compared,
+            and the interval says how much other seeds might change.
         groups: Sample id → group, where samples of one group resemble each other.
         binary: Whether every score is right or wrong; then the test is McNemar's (unless there are groups).
         seed: Decides the resamples.
@@ -214,6 +216,25 @@ def compare_arms(
     )
 
 
+def seed_table(scores: Sequence[float | Mapping[int, float]], seeds: Sequence[int]) -> Numbers:
+    """Return scores as (seeds × samples); where a seed is missing, the sample's mean over the others.
+
+    Without seeds there is one row, the means.
+    """
+    found = np.empty((max(1, len(seeds)), len(scores)))
+    for place, one in enumerate(scores):
+        if isinstance(one, Mapping):
+            mean = sum(one.values()) / len(one)
+            found[:, place] = [one.get(seed, mean) for seed in seeds] or mean
+        else:
+            found[:, place] = one
+    return found
+
+
+def _seeds(scores: Sequence[float | Mapping[int, float]]) -> set[int]:
+    return {seed for one in scores if isinstance(one, Mapping) for seed in one}
+
+
 def words(verdict: str, n: int, needed: int | None) -> str:
     """Return the verdict, or how far the samples are from one: "not distinguishable with n = 200; …"."""
     if verdict:
@@ -229,8 +250,8 @@ class _Pair:
     baseline: str
     other: str
     samples: tuple[str, ...]
-    a: Numbers
-    b: Numbers
+    table: Numbers
+    """Differences, (seeds × samples); seeds stand in one order for both arms."""
     groups: tuple[str, ...] | None
     binary: bool
 
@@ -239,15 +260,18 @@ class _Pair:
         cls, baseline: str, other: str, scores: Mapping[str, Scores], groups: Mapping[str, str] | None, binary: bool
     ) -> _Pair:
         shared = tuple(sample for sample in scores[baseline] if sample in scores[other])
-        a, b = (np.asarray([scores[name][sample] for sample in shared], dtype=np.float64) for name in (baseline, other))
+        both = [[scores[name][sample] for sample in shared] for name in (baseline, other)]
+        seeds = sorted({seed for one in both if (own := _seeds(one)) and len(own) > 1 for seed in own})
+        a, b = (seed_table(one, seeds) for one in both)
         names = tuple((groups or {}).get(sample, "") for sample in shared)
         clustered = group_codes(len(names), names)[1] < len(names)
         right_or_wrong = binary and bool(np.isin(np.concatenate([a, b]), (0.0, 1.0)).all())
-        return cls(baseline, other, shared, a, b, names if clustered else None, right_or_wrong)
+        return cls(baseline, other, shared, b - a, names if clustered else None, right_or_wrong)
 
     @property
     def differences(self) -> Numbers:
-        return self.b - self.a
+        found: Numbers = self.table.mean(axis=0)
+        return found
 
     @property
     def test(self) -> str:
@@ -292,7 +316,7 @@ class _Pair:
     def comparison(self, p_value: float, p_holm: float, comparisons: int, seed: int, draws: int) -> Comparison:
         differences = self.differences
         mean = float(differences.mean())
-        interval = paired_bootstrap(self.a.tolist(), self.b.tolist(), groups=self.groups, seed=seed, draws=draws)
+        interval = interval_of_differences(self.table, groups=self.groups, seed=seed, draws=draws)
         settled = interval.excludes(0.0) and p_holm < ALPHA
         verdict = ("better" if mean > 0 else "worse") if settled else ""
         needed = None if settled else self.more_needed(comparisons)

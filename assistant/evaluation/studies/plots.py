@@ -45,7 +45,7 @@ def sweep(curves: Mapping[str, Sequence[Point]], *, measure: str = "accuracy", b
             axes.axhline(baseline, color=SOFT, linewidth=1, linestyle=(0, (1, 2)), label="without demonstrations")
         axes.set_xticks(sorted({point[0] for points in curves.values() for point in points}))
         axes.set(xlabel="demonstrations shown (k)", ylabel=measure.replace("_", " "))
-        axes.set_title(f"{measure.replace('_', ' ').capitalize()} over k, with 95 % bands")
+        axes.set_title(f"{measure[:1].upper()}{measure[1:].replace('_', ' ')} over k, with 95 % bands")
         show_percent(axes.yaxis)
         axes.grid(axis="y")
         axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.17), ncols=2, handlelength=3.2, columnspacing=1.4)

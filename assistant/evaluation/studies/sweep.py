@@ -17,9 +17,9 @@ from assistant.errors import SettingError
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.reports.plots import percent
 from assistant.evaluation.running.baselines import baseline_outcomes, baselines_for
-from assistant.evaluation.statistics.intervals import Interval, group_codes
-from assistant.evaluation.statistics.paired import holm, permutation_test
-from assistant.evaluation.studies.study import Study, Variant, ask_variants, groups_of, interval_of
+from assistant.evaluation.statistics.intervals import Interval, two_way_bootstrap, wilson
+from assistant.evaluation.statistics.paired import holm, interval_of_differences, permutation_test
+from assistant.evaluation.studies.study import Study, Variant, ask_variants, groups_of
 from assistant.prompting.strategies import find_strategy
 from assistant.settings import RetrievalSettings
 
@@ -29,9 +29,8 @@ SEEDS = (0, 1, 2, 3, 4)
 RANDOM = "random"
 MAJORITY, VOTE = "majority", "knn-vote"
 NO_DEMONSTRATIONS = "no demonstrations"
-_DRAWS, _AT_ONCE = 10_000, 1000
 COLUMNS = (
-    *("k", "selector", "n", "seeds", "accuracy", "low", "high"),
+    *("k", "selector", "n", "seeds", "score", "low", "high"),
     *("lowest_seed", "highest_seed", "prompt_tokens", "seconds"),
 )
 
@@ -44,7 +43,8 @@ class Point:
     selector: str
     n: int
     seeds: int
-    accuracy: float
+    score: float
+    """Mean of the task's metric over samples and seeds: the accuracy, where answers are right or wrong."""
     interval: Interval
     lowest_seed: float
     highest_seed: float
@@ -146,7 +146,7 @@ def summarise(arm: Arm, found: Mapping[tuple[int, str], Sequence[Sequence[Outcom
     Source: Miller 2024 (paired differences); Holm 1979.
     """
     ordered = sorted(found.items(), key=lambda one: one[0][0])
-    points = tuple(_point(k, selector, by_seed) for (k, selector), by_seed in ordered)
+    points = tuple(_point(k, selector, by_seed, seed) for (k, selector), by_seed in ordered)
     raw = []
     for (k, selector), by_seed in ordered:
         if (k, RANDOM) in found and selector != RANDOM and selector not in (MAJORITY, VOTE):
@@ -159,24 +159,30 @@ def summarise(arm: Arm, found: Mapping[tuple[int, str], Sequence[Sequence[Outcom
     return Sweep(arm.strategy, arm.reading, points, tuple(contrasts))
 
 
-def _point(k: int, selector: str, by_seed: Sequence[Sequence[Outcome]]) -> Point:
+def _point(k: int, selector: str, by_seed: Sequence[Sequence[Outcome]], seed: int) -> Point:
     scores = _scores(by_seed)
     groups = groups_of(by_seed[0])
     by_seed_means = scores.mean(axis=1)
-    means = scores.mean(axis=0)
     answers = [outcome for outcomes in by_seed for outcome in outcomes]
     return Point(
         k=k,
         selector=selector,
         n=scores.shape[1],
         seeds=len(by_seed),
-        accuracy=float(means.mean()),
-        interval=interval_of(means, groups),
+        score=float(scores.mean()),
+        interval=_interval(scores, groups, seed),
         lowest_seed=float(by_seed_means.min()),
         highest_seed=float(by_seed_means.max()),
         prompt_tokens=sum(one.prompt_tokens for one in answers) / len(answers),
         seconds=sum(one.seconds for one in answers) / len(answers),
     )
+
+
+def _interval(scores: NDArray[np.float64], groups: Sequence[str] | None, seed: int) -> Interval:
+    """Return the same interval as a leaderboard's: Wilson's of one seed of right and wrong, else the bootstrap's."""
+    if len(scores) == 1 and groups is None and bool(np.isin(scores, (0.0, 1.0)).all()):
+        return wilson(float(scores.sum()), scores.size)
+    return two_way_bootstrap(scores, groups, seed=seed)
 
 
 def _contrast(
@@ -186,32 +192,9 @@ def _contrast(
     random_scores, scores = _scores(chance), _scores(chosen).mean(axis=0)
     groups = groups_of(chosen[0])
     differences = scores - random_scores.mean(axis=0)
-    interval = two_way_bootstrap(scores - random_scores, groups, seed=seed)
+    interval = interval_of_differences(scores - random_scores, groups=groups, seed=seed)
     p_value = permutation_test(differences, groups=groups, seed=seed)
-    return len(scores), float(differences.mean()), interval, p_value
-
-
-def two_way_bootstrap(
-    differences: NDArray[np.float64], groups: Sequence[str] | None = None, *, seed: int = 0, draws: int = _DRAWS
-) -> Interval:
-    """Return the 95 % percentile interval of the mean of (seeds × samples), rows and columns both resampled.
-
-    It also says how much another draw of the seeds might change, which resampling samples alone leaves out.
-
-    Source: Owen 2007, The pigeonhole bootstrap.
-    """
-    draw = np.random.default_rng(seed)
-    codes, count = group_codes(differences.shape[1], groups)
-    sums = np.stack([np.bincount(codes, weights=row, minlength=count) for row in differences])
-    sizes = np.bincount(codes, minlength=count).astype(float)
-    means = []
-    for start in range(0, draws, _AT_ONCE):
-        size = min(_AT_ONCE, draws - start)
-        rows = draw.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size)
-        columns = draw.multinomial(count, np.full(count, 1 / count), size)
-        means.append(((rows @ sums) * columns).sum(axis=1) / ((columns @ sizes) * len(sums)))
-    low, high = np.percentile(np.concatenate(means), (2.5, 97.5))
-    return Interval(float(low), float(high))
+    return scores.size, float(differences.mean()), interval, p_value
 
 
 def _scores(by_seed: Sequence[Sequence[Outcome]]) -> NDArray[np.float64]:
@@ -229,7 +212,7 @@ def table(found: Sweep) -> list[tuple[Any, ...]]:
     """Return one row per k and selector, in the order of `COLUMNS`."""
     return [
         (
-            *(point.k, point.selector, point.n, point.seeds, point.accuracy, *point.interval),
+            *(point.k, point.selector, point.n, point.seeds, point.score, *point.interval),
             *(point.lowest_seed, point.highest_seed, point.prompt_tokens, point.seconds),
         )
         for point in found.points
@@ -237,13 +220,13 @@ def table(found: Sweep) -> list[tuple[Any, ...]]:
 
 
 def lines(found: Sweep) -> dict[str, list[tuple[int, float, float, float]]]:
-    """Return per selector its (k, accuracy, low, high), for a plot; no demonstrations begin every line."""
-    start = [(one.k, one.accuracy, *one.interval) for one in found.points if one.selector == NO_DEMONSTRATIONS]
+    """Return per selector its (k, score, low, high), for a plot; no demonstrations begin every line."""
+    start = [(one.k, one.score, *one.interval) for one in found.points if one.selector == NO_DEMONSTRATIONS]
     drawn: dict[str, list[tuple[int, float, float, float]]] = {}
     for point in found.points:
         if point.selector != NO_DEMONSTRATIONS:
             begin = [] if point.selector in (MAJORITY, VOTE) else start
-            drawn.setdefault(point.selector, list(begin)).append((point.k, point.accuracy, *point.interval))
+            drawn.setdefault(point.selector, list(begin)).append((point.k, point.score, *point.interval))
     return drawn
 
 
@@ -269,11 +252,11 @@ def _beside_the_vote(points: Sequence[Point]) -> list[str]:
     asked = [point for point in points if point.selector not in (VOTE, MAJORITY)]
     if not votes or not asked:
         return []
-    best, highest = (max(many, key=lambda point: point.accuracy) for many in (votes, asked))
+    best, highest = (max(many, key=lambda point: point.score) for many in (votes, asked))
     low, high = (f"({100 * one.interval.low:.1f} to {100 * one.interval.high:.1f})" for one in (best, highest))
     return [
-        f"Without a language model the vote of the nearest rows reaches {percent(best.accuracy)} {low} at "
-        f"k = {best.k}; with it, at best {percent(highest.accuracy)} {high}: {highest.selector} at k = {highest.k}."
+        f"Without a language model the vote of the nearest rows reaches {percent(best.score)} {low} at "
+        f"k = {best.k}; with it, at best {percent(highest.score)} {high}: {highest.selector} at k = {highest.k}."
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from assistant.evaluation.outcomes import Arm
 from assistant.evaluation.reports.plots import percent
-from assistant.evaluation.reports.words import p_value, points
+from assistant.evaluation.reports.words import measure_of, p_value, points
 from assistant.evaluation.studies.plots import sweep as sweep_plot
 from assistant.evaluation.studies.report import (
     StudyReport,
@@ -54,31 +54,32 @@ def sweep_report(
     answered = sweep(study, arm, numbers, selectors, seeds)
     n = check_answered(len(next(iter(answered.values()))[0]))
     found = summarise(arm, answered, study.sampling.seed)
+    measure = measure_of(study.task.metric)
     draws = f"Random demonstrations: {len(set(seeds))} draws, one per seed, each the same for all samples."
     return StudyReport(
         study="k-sweep",
         title=f"k-sweep: {arm.name}, task {study.task.name}, n = {n}",
         verdicts=verdicts(found),
-        tables=[_points(found.points), _contrasts(found.contrasts)],
-        plots=[sweep_plot(lines(found))],
+        tables=[_points(found.points, measure), _contrasts(found.contrasts)],
+        plots=[sweep_plot(lines(found), measure=measure)],
         notes=[draws, *stopped_note(study, n), *notes],
-        findings=plain(found),
+        findings={**plain(found), "measure": measure},
         csv=comma_separated(COLUMNS, table(found)),
         facts=study_facts(study, n, facts or {}),
     )
 
 
-def _points(found: Sequence[Point]) -> Table:
-    heads = ("k", "Selector", "Accuracy (95 % interval)", "Lowest to highest seed", "Prompt tokens", "Seconds")
+def _points(found: Sequence[Point], measure: str) -> Table:
+    heads = ("k", "Selector", f"{measure} (95 % interval)", "Lowest to highest seed", "Prompt tokens", "Seconds")
     rows = [
         (
-            *(str(one.k), one.selector, with_interval(one.accuracy, one.interval)),
+            *(str(one.k), one.selector, with_interval(one.score, one.interval)),
             f"{percent(one.lowest_seed)} to {percent(one.highest_seed)}" if one.seeds > 1 else "–",
             *(f"{one.prompt_tokens:,.0f}", f"{one.seconds:.3f}"),
         )
         for one in found
     ]
-    return Table("Accuracy over the number of demonstrations", heads, rows)
+    return Table(f"{measure} over the number of demonstrations", heads, rows)
 
 
 def _contrasts(found: Sequence[Contrast]) -> Table:

@@ -110,7 +110,8 @@ def test_a_sample_counts_once_with_its_mean_over_the_seeds():
     assert row["accuracy"] == pytest.approx(right.mean())
     assert row["accuracy_by_seed"] == pytest.approx(right.mean(axis=1).tolist())
     assert sample_means(made, SENTIMENT)["row-7"] == pytest.approx(right[:, 7].mean())
-    spread = np.std([right[:, np.random.default_rng(s).integers(60, size=60)].mean() for s in range(2000)])
+    drawn = [np.random.default_rng(s) for s in range(2000)]
+    spread = np.std([right[one.integers(5, size=4)][:, one.integers(60, size=60)].mean() for one in drawn])
     width = row["accuracy_interval"][1] - row["accuracy_interval"][0]
     assert width == pytest.approx(2 * 1.96 * spread, rel=0.15)
     f1 = [
@@ -120,6 +121,50 @@ def test_a_sample_counts_once_with_its_mean_over_the_seeds():
         for s in range(5)
     ]
     assert row["macro_f1"] == pytest.approx(np.mean(f1), abs=1e-9)
+
+
+def drawn_outcomes(luck, strategy="fixed", n=200):
+    """Return outcomes of several seeds; the luck of a seed's draw moves the accuracy of all its samples."""
+    labels = SENTIMENT.labels
+    draw = np.random.default_rng(int(1e6 * abs(luck[0])))
+    return [
+        outcome(SENTIMENT, f"s{at}", labels[at % 2], labels[(at + (draw.random() > 0.7 + gain)) % 2],
+                strategy=strategy, reading="labels", seed=seed)
+        for seed, gain in enumerate(luck)
+        for at in range(n)
+    ]  # fmt: skip
+
+
+def test_intervals_of_several_seeds_cover_what_other_draws_would_give():
+    generator, covered = np.random.default_rng(4), []
+    for _ in range(40):
+        luck = generator.normal(0, 0.05, 5).tolist()
+        made = drawn_outcomes(luck)
+        (row,) = summarise(made, SENTIMENT, draws=400)
+        plain = [replace(one, strategy="plain", seed=0, correct=one.sample < "s5", score=0.0) for one in made[:200]]
+        middle = np.mean([one.correct for one in plain])
+        (pair,) = pairs_of([*plain, *made], SENTIMENT, "plain (labels)", draws=400)
+        found = [row["accuracy_interval"], row["score_interval"], row["macro_f1_interval"], pair["interval"]]
+        true = (0.7, 0.7, 0.7, 0.7 - middle)
+        covered.append([low <= value <= high for (low, high), value in zip(found, true, strict=True)])
+    assert np.mean(covered, axis=0).min() >= 0.87
+
+
+def test_arms_that_share_their_draws_are_compared_draw_by_draw():
+    luck = (0.2, -0.2, 0.1, -0.1, 0.0)
+    one = drawn_outcomes(luck)
+    same = [replace(other, strategy="other") for other in one]
+    (pair,) = pairs_of([*one, *same], SENTIMENT, "fixed (labels)", draws=400)
+    assert pair["interval"][1] < 0.05  # the luck of the draw is the same for both, and cancels
+
+
+def test_a_seed_that_was_stopped_early_leaves_the_means_as_they_are():
+    made = drawn_outcomes((0.1, -0.1, 0.0))[:500]
+    (row,) = summarise(made, SENTIMENT, draws=400)
+    means = sample_means(made, SENTIMENT)
+    assert row["accuracy"] == pytest.approx(np.mean(list(means.values())))
+    assert row["accuracy_interval"][0] < row["accuracy"] < row["accuracy_interval"][1]
+    assert row["macro_f1_interval"][0] < row["macro_f1"] < row["macro_f1_interval"][1]
 
 
 def test_samples_of_one_group_are_drawn_together():

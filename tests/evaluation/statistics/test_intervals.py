@@ -13,6 +13,7 @@ from assistant.evaluation.statistics.intervals import (
     bootstrap_counts,
     bootstrap_of,
     group_codes,
+    two_way_bootstrap,
     wilson,
 )
 
@@ -159,3 +160,29 @@ def test_ten_thousand_draws_of_two_thousand_samples_are_quick():
 def test_an_interval_excludes_what_lies_outside():
     assert Interval(0.01, 0.2).excludes(0.0)
     assert not Interval(0.0, 0.2).excludes(0.0)
+
+
+def test_the_two_way_bootstrap_knows_that_seeds_differ():
+    # Every sample is the same, but the seeds are not: resampling samples alone would give a point.
+    differences = np.repeat(np.array([[0.0], [0.1], [0.2], [0.3], [0.4]]), 50, axis=1)
+    low, high = two_way_bootstrap(differences)
+    assert low == pytest.approx(0.2 - 1.96 * np.sqrt(0.02 / 4), abs=0.02)
+    assert high == pytest.approx(0.2 + 1.96 * np.sqrt(0.02 / 4), abs=0.02)
+
+
+def test_with_one_row_the_two_way_bootstrap_is_the_ordinary_one():
+    draw = np.random.default_rng(5)
+    values = draw.random(400)
+    low, high = two_way_bootstrap(values[None, :])
+    half = 1.96 * values.std() / 20
+    assert (low, high) == (
+        pytest.approx(values.mean() - half, abs=0.003),
+        pytest.approx(values.mean() + half, abs=0.003),
+    )
+
+
+def test_whole_groups_are_resampled():
+    values = np.repeat([0.0, 1.0], 100)[None, :]
+    alone = two_way_bootstrap(values)
+    grouped = two_way_bootstrap(values, [f"g{at // 50}" for at in range(200)])
+    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)

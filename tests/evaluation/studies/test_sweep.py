@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from assistant.answering import Assistant
 from assistant.errors import SettingError
+from assistant.evaluation.metrics.leaderboard import pairs_of
+from assistant.evaluation.metrics.leaderboard import summarise as leaderboard
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.studies.study import Study
 from assistant.evaluation.studies.sweep import (
@@ -19,9 +22,9 @@ from assistant.evaluation.studies.sweep import (
     summarise,
     sweep,
     table,
-    two_way_bootstrap,
     verdicts,
 )
+from assistant.evaluation.studies.sweep_report import sweep_report
 from assistant.generation.chat_model import ScriptedModel
 from assistant.prompting.tasks import load_task
 from assistant.settings import RetrievalSettings
@@ -131,36 +134,43 @@ def test_the_vote_without_a_model_is_held_beside_the_best_selector():
 def test_a_point_states_the_mean_over_seeds_and_their_spread():
     found = summarise(ARM, {(1, RANDOM): [outcomes([1, 1, 1, 0]), outcomes([1, 0, 0, 0])]})
     (point,) = found.points
-    assert (point.n, point.seeds, point.accuracy) == (4, 2, 0.5)
+    assert (point.n, point.seeds, point.score) == (4, 2, 0.5)
     assert (point.lowest_seed, point.highest_seed) == (0.25, 0.75)
     assert (point.prompt_tokens, point.seconds) == (10, 0.5)
     assert point.interval.low < 0.5 < point.interval.high
 
 
-def test_the_interval_of_a_contrast_also_knows_that_seeds_differ():
-    # Every sample is the same, but the seeds are not: resampling samples alone would give a point.
-    differences = np.repeat(np.array([[0.0], [0.1], [0.2], [0.3], [0.4]]), 50, axis=1)
-    low, high = two_way_bootstrap(differences)
-    assert low == pytest.approx(0.2 - 1.96 * np.sqrt(0.02 / 5), abs=0.02)
-    assert high == pytest.approx(0.2 + 1.96 * np.sqrt(0.02 / 5), abs=0.02)
+def test_points_and_contrasts_are_as_sure_as_the_leaderboard_is():
+    draw = np.random.default_rng(2)
+    chance = [
+        [replace(one, strategy="random-few-shot", seed=seed) for one in outcomes(draw.random(100) < share)]
+        for seed, share in enumerate((0.3, 0.5, 0.7))
+    ]
+    chosen = [outcomes(draw.random(100) < 0.8)]
+    found = summarise(ARM, {(2, RANDOM): chance, (2, "nearest"): chosen})
+    made = [
+        replace(one, targets=("positive",), final_answer="positive" if one.correct else "negative")
+        for by_seed in (*chance, *chosen)
+        for one in by_seed
+    ]
+    rows = {row["strategy"]: row for row in leaderboard(made, TASK)}
+    (pair,) = pairs_of(made, TASK, "random-few-shot (generate)")
+    assert list(found.points[0].interval) == pytest.approx(rows["random-few-shot"]["accuracy_interval"])
+    assert list(found.points[1].interval) == pytest.approx(rows["dynamic-few-shot"]["accuracy_interval"])
+    assert list(found.contrasts[0].interval) == pytest.approx(pair["interval"])
 
 
-def test_with_one_row_the_two_way_bootstrap_is_the_ordinary_one():
-    draw = np.random.default_rng(5)
-    values = draw.random(400)
-    low, high = two_way_bootstrap(values[None, :])
-    half = 1.96 * values.std() / 20
-    assert (low, high) == (
-        pytest.approx(values.mean() - half, abs=0.003),
-        pytest.approx(values.mean() + half, abs=0.003),
-    )
-
-
-def test_whole_groups_are_resampled():
-    values = np.repeat([0.0, 1.0], 100)[None, :]
-    alone = two_way_bootstrap(values)
-    grouped = two_way_bootstrap(values, [f"g{at // 50}" for at in range(200)])
-    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
+def test_a_task_without_right_and_wrong_is_swept_by_its_own_measure(home):
+    make_reviews(home)
+    task = load_task("summary")
+    samples = [Sample(f"d{at}", {"dialogue": f"#A#: Hi {at}.\n#B#: Bye."}, ("A greets B.",)) for at in range(4)]
+    study = Study(Assistant(ScriptedModel()), task, samples, "toy", RetrievalSettings())
+    report = sweep_report(study, ARM, (0,), ("nearest",), (0,))
+    assert report.tables[0].title == "ROUGE-L over the number of demonstrations"
+    assert report.findings["measure"] == "ROUGE-L"
+    assert "accuracy" not in report.csv.lower()
+    assert "accuracy" not in json.dumps(report.findings).lower()
+    assert report.plots[0].words.startswith("ROUGE-L over k")
 
 
 def test_the_table_has_a_row_per_point():
@@ -169,8 +179,8 @@ def test_the_table_has_a_row_per_point():
     assert [(row["k"], row["selector"]) for row in rows] == [
         (0, NO_DEMONSTRATIONS), (2, RANDOM), (2, "nearest"), (2, "bm25"), (2, MAJORITY),
     ]  # fmt: skip
-    assert rows[1]["accuracy"] == found.points[1].accuracy
-    assert rows[1]["low"] < rows[1]["accuracy"] < rows[1]["high"]
+    assert rows[1]["score"] == found.points[1].score
+    assert rows[1]["low"] < rows[1]["score"] < rows[1]["high"]
 
 
 def test_every_line_begins_without_demonstrations_but_those_without_a_model():
