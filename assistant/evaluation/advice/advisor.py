@@ -21,8 +21,10 @@ from assistant.evaluation.metrics.leaderboard import sample_means
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.running.answers import answer_samples
 from assistant.evaluation.running.baselines import baseline_outcomes
-from assistant.evaluation.running.checks import check_parser
+from assistant.evaluation.running.checks import check_ids, check_parser
+from assistant.evaluation.running.journal import FILE as JOURNAL
 from assistant.evaluation.running.journal import Journal, locked
+from assistant.evaluation.running.plan import difference
 from assistant.evaluation.running.progress import (
     DONE,
     FAILED,
@@ -34,13 +36,16 @@ from assistant.evaluation.running.progress import (
     write_json,
 )
 from assistant.evaluation.running.progress import FILE as PROGRESS
+from assistant.evaluation.running.runner import ADVICE_PLAN
+from assistant.evaluation.running.runner import PLAN as EVALUATION_PLAN
 from assistant.evaluation.statistics.sequential import Race
 from assistant.generation.chat_model import StopSignal
 from assistant.prompting.strategies import find_strategy
 from assistant.prompting.tasks import load_task
 from assistant.retrieval.opened import DemonstrationIndex
 
-PLAN, RECORD = "advice-plan.json", "advice.json"
+PLAN, RECORD = ADVICE_PLAN, "advice.json"
+OTHER_NAME = "Choose another --name."
 
 
 def advise(
@@ -61,6 +66,8 @@ def advise(
         RunProblem: if the folder belongs to another plan or process, or a parser cannot be trusted.
         ShotwiseError: for whatever cannot be asked; what was finished before is kept.
     """
+    for samples in (plan.dev, plan.test):
+        check_ids(samples)
     for arm in plan.arms:
         check_parser(load_task(plan.task), find_strategy(arm.strategy))
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,15 +93,28 @@ def _keep_plan(plan: AdvicePlan, folder: Path) -> str:
     """Write the plan down, or compare it with the one that is there; return when it was made."""
     path = folder / PLAN
     if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["hash"] != plan.hash:
-            raise RunProblem(
-                f"The advice '{folder.name}' was planned with other settings, data or another model.",
-                "Choose another --name, or give the same settings to go on with it.",
-            )
-        return str(kept["created"])
+        return _same_plan(plan, folder)
+    if any((folder / name).exists() for name in (EVALUATION_PLAN, JOURNAL)):
+        raise RunProblem(f"The folder '{folder.name}' is that of another run, not of an advice.", OTHER_NAME)
     created = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     write_json(path, {"created": created, "hash": plan.hash, **plan.to_json()})
+    return created
+
+
+def _same_plan(plan: AdvicePlan, folder: Path) -> str:
+    try:
+        kept = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        created, planned = str(kept["created"]), str(kept["hash"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunProblem(
+            f"The plan of the advice '{folder.name}' cannot be read by this version.", OTHER_NAME
+        ) from error
+    if planned != plan.hash:
+        before = {key: value for key, value in kept.items() if key in plan.decisive()}
+        raise RunProblem(
+            f"The advice '{folder.name}' was planned otherwise: {difference(before, plan.decisive())}.",
+            "Choose another --name, or give the same settings to go on with it.",
+        )
     return created
 
 

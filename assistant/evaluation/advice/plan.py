@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from assistant.answering import Assistant, Request
+from assistant.answering import Assistant
 from assistant.data import Fields
-from assistant.errors import SettingError, ShotwiseError, UnknownName
+from assistant.errors import SettingError, UnknownName
+from assistant.evaluation.advice.arms import racing_arms
 from assistant.evaluation.advice.rows import MOST_ROWS, load_rows
 from assistant.evaluation.outcomes import Arm, Sample
-from assistant.evaluation.running.answers import message_of
 from assistant.evaluation.running.baselines import baselines_for
+from assistant.evaluation.running.planning import index_facts, model_facts, prompts_sha256
 from assistant.evaluation.sets.datasets import LoadedSet
 from assistant.evaluation.sets.pools import pool_index, pool_index_name
 from assistant.evaluation.sets.samples import ids_hash
 from assistant.evaluation.statistics.sequential import ALPHA
-from assistant.prompting.strategies import Strategy, find_strategy, strategies_for
-from assistant.prompting.tasks import Task
+from assistant.prompting.strategies import Strategy, find_strategy
 from assistant.retrieval.building import BuildProgress
 from assistant.retrieval.opened import DemonstrationIndex
 from assistant.settings import AdviceSettings
@@ -31,6 +32,8 @@ from assistant.settings import AdviceSettings
 DEV_SHARE = 0.6
 """The share of the budget that the race may spend; the rest is for test."""
 BLOCK_SIZE = 16
+WORDS = ("name", "left_out", "notes")
+"""What a plan says of itself, and what decides nothing."""
 FINALISTS = 3
 
 
@@ -50,6 +53,11 @@ class AdvicePlan:
     settings: AdviceSettings
     data: Mapping[str, Any]
     model: Mapping[str, Any]
+    """Name, adapter, number format, context and identity of the chat model."""
+    index_facts: Mapping[str, Any] = field(default_factory=dict)
+    """Rows, encoder and hashes of the index."""
+    prompts_sha256: str = ""
+    """Of the task's file and of every template that is used."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Strategy → why it does not race."""
     notes: tuple[str, ...] = ()
@@ -58,9 +66,13 @@ class AdvicePlan:
 
     @property
     def hash(self) -> str:
-        """Return the sha256 of everything but the name: two plans with the same one give the same advice."""
-        record = {key: value for key, value in self.to_json().items() if key != "name"}
+        """Return the sha256 of the settings: two plans with the same one give the same advice."""
+        record = self.decisive()
         return hashlib.sha256(json.dumps(record, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def decisive(self) -> dict[str, Any]:
+        """Return everything that decides the outcomes, as plain data: no name, and no words about the plan."""
+        return {key: value for key, value in self.to_json().items() if key not in WORDS}
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain data; the samples as their number and hash."""
@@ -111,24 +123,37 @@ def plan_advice(
         source, task=task, seed=settings.seed, pool=settings.pool, data_dir=data_dir, fields=fields, split=split
     )
     opened = _opened(loaded, index, settings.encoder, progress)
-    arms, left_out = _arms(assistant, loaded, opened.name, settings)
-    plan = AdvicePlan(
-        name=name or "",
+    plan = _planned(loaded, opened, assistant, settings, _data_facts(source, loaded))
+    _check_budget(plan)
+    return replace(plan, name=name or f"advice-{loaded.data.name[:40]}-{plan.hash[:8]}")
+
+
+def _planned(
+    loaded: LoadedSet,
+    opened: DemonstrationIndex,
+    assistant: Assistant,
+    settings: AdviceSettings,
+    data: Mapping[str, Any],
+) -> AdvicePlan:
+    """Return the plan, without a name."""
+    arms, left_out = racing_arms(assistant, loaded, opened.name, settings)
+    return AdvicePlan(
+        name="",
         task=loaded.task.name,
         arms=arms,
         baseline=_baseline(arms, settings.baseline),
         without_model=baselines_for(loaded.task),
-        dev=_kept_together(loaded.dev[:MOST_ROWS]),
-        test=_kept_together(loaded.test[:MOST_ROWS]),
+        dev=_shuffled(loaded.dev[:MOST_ROWS], settings.seed),
+        test=tuple(sample for unit in _units(loaded.test[:MOST_ROWS]) for sample in unit),
         index=opened.name,
         settings=settings,
-        data=_data_facts(source, loaded),
-        model=_model_facts(assistant),
+        data=data,
+        model=model_facts(assistant.model),
+        index_facts=index_facts(opened),
+        prompts_sha256=prompts_sha256(loaded.task, [find_strategy(arm.strategy) for arm in arms]),
         left_out=left_out,
         notes=(*loaded.notes, *opened.notes, *assistant.model.notes),
     )
-    _check_budget(plan)
-    return plan if name else replace(plan, name=f"advice-{loaded.data.name[:40]}-{plan.hash[:8]}")
 
 
 def calls_per_answer(strategy: Strategy) -> int:
@@ -145,60 +170,6 @@ def _opened(
     return pool_index(loaded, encoder, None if progress is None else partial(progress, name))
 
 
-def _arms(
-    assistant: Assistant, loaded: LoadedSet, index: str, settings: AdviceSettings
-) -> tuple[tuple[Arm, ...], dict[str, str]]:
-    """Return the arms that can answer, and why each other strategy cannot; named ones must be able to."""
-    task, sample = loaded.task, loaded.dev[0]
-    named = [find_strategy(name) for name in dict.fromkeys(settings.strategies)]
-    arms, left_out = [], {}
-    for strategy in named or strategies_for(task):
-        if not named and (strategy.random_labels or strategy.order):
-            left_out[strategy.name] = "it is a control, which nobody would use"
-            continue
-        arm = Arm(strategy.name, _reading(strategy, task, settings))
-        try:
-            _check_can_answer(assistant, arm, strategy, task, sample, index, settings)
-        except ShotwiseError as error:
-            if named:
-                raise
-            left_out[strategy.name] = str(error)
-            continue
-        arms.append(arm)
-    if not arms:
-        raise SettingError(f"No strategy can answer the task '{task.name}' here: {'; '.join(left_out.values())}")
-    return tuple(arms), left_out
-
-
-def _reading(strategy: Strategy, task: Task, settings: AdviceSettings) -> str:
-    """Return how replies are read: labels are scored where there are any and no reasoning would be skipped."""
-    if not task.labels or strategy.reasoning == "shown" or strategy.samples > 1:
-        return "generate"
-    return settings.reading or "labels"
-
-
-def _check_can_answer(
-    assistant: Assistant, arm: Arm, strategy: Strategy, task: Task, sample: Sample, index: str, settings: AdviceSettings
-) -> None:
-    shown = [one for one in task.demonstrations if one.rationale or strategy.reasoning != "shown"]
-    if strategy.selector == "fixed" and not shown:
-        raise SettingError(f"the task '{task.name}' has no demonstrations of its own that it could show")
-    assistant.prepare(
-        Request(
-            message_of(task, sample),
-            strategy=strategy.name,
-            task=task.name,
-            index=index,
-            wording=settings.wording,
-            retrieval=settings.retrieval,
-            sampling=settings.sampling,
-            reading=arm.reading,
-            sample_id=sample.id,
-            group=sample.group,
-        )
-    )
-
-
 def _baseline(arms: Sequence[Arm], strategy: str) -> str:
     if not strategy:
         return arms[0].name
@@ -208,12 +179,19 @@ def _baseline(arms: Sequence[Arm], strategy: str) -> str:
     return found
 
 
-def _kept_together(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """Return the samples with those of one group next to each other, where the first of them stood."""
+def _units(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Return the samples of each group, and each that has none, where the first of them stood."""
     units: dict[str, list[Sample]] = {}
     for sample in samples:
         units.setdefault(f"group {sample.group}" if sample.group else f"row {sample.id}", []).append(sample)
-    return tuple(sample for unit in units.values() for sample in unit)
+    return list(units.values())
+
+
+def _shuffled(samples: Sequence[Sample], seed: int) -> tuple[Sample, ...]:
+    """Return the samples in an order of chance, which the race relies on; groups stay together."""
+    units = _units(samples)
+    random.Random(f"race {seed}").shuffle(units)
+    return tuple(sample for unit in units for sample in unit)
 
 
 def in_blocks(samples: Sequence[Sample], size: int) -> list[tuple[Sample, ...]]:
@@ -251,12 +229,6 @@ def _data_facts(source: str, loaded: LoadedSet) -> dict[str, Any]:
         "test": len(loaded.test),
         "groups": len(groups),
     }
-
-
-def _model_facts(assistant: Assistant) -> dict[str, Any]:
-    model = assistant.model
-    identity = {key: value for key, value in getattr(model, "identity", {}).items() if key != "place"}
-    return {"name": model.name, "adapter": model.adapter, "dtype": model.dtype, "identity": identity}
 
 
 def _sha256(samples: Sequence[Sample]) -> str:

@@ -35,7 +35,7 @@ def load_rows(
         SettingError: if no task is named, or one that does not fit or has no metric.
         DataError: if the rows cannot be used or are too few.
     """
-    if source in data_set_names() and not Path(source).exists():
+    if source in data_set_names():  # a file of that name has an ending, or stands in a folder
         known = find_data_set(source)
         if task is not None and task != known.task:
             raise SettingError(

@@ -89,7 +89,13 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
 
 def with_model(plan: Plan, model: ChatModel) -> Plan:
     """Return the plan with the facts of the loaded model and, where it has none, a name made of its settings."""
-    facts = {
+    plan = replace(plan, model=model_facts(model), notes=(*plan.notes, *model.notes))
+    return plan if plan.name else replace(plan, name=f"{_stem(str(plan.data['source']))}-{plan.hash[:8]}")
+
+
+def model_facts(model: ChatModel) -> dict[str, Any]:
+    """Return what tells one loaded model from another."""
+    return {
         "name": model.name,
         "adapter": model.adapter,
         "dtype": model.dtype,
@@ -97,8 +103,6 @@ def with_model(plan: Plan, model: ChatModel) -> Plan:
         "identity": dict(getattr(model, "identity", {})),
         "chat_template_sha256": getattr(model.renderer, "template_hash", ""),
     }
-    plan = replace(plan, model=facts, notes=(*plan.notes, *model.notes))
-    return plan if plan.name else replace(plan, name=f"{_stem(str(plan.data['source']))}-{plan.hash[:8]}")
 
 
 def _stem(source: str) -> str:

@@ -28,6 +28,8 @@ from assistant.prompting.tasks import load_task
 from assistant.records import Query
 
 PLAN = "plan.json"
+ADVICE_PLAN = "advice-plan.json"
+"""What an advice keeps in its folder instead."""
 
 
 def evaluate(
@@ -64,6 +66,8 @@ def keep_plan(plan: Plan, folder: Path) -> None:
         RunProblem: if the folder was made under another plan; the message says what differs.
     """
     path = folder / PLAN
+    if (folder / ADVICE_PLAN).exists():
+        raise RunProblem(f"The folder '{folder.name}' is that of an advice.", "Choose another --name.")
     if not path.exists():
         if (folder / JOURNAL).exists():
             raise RunProblem(f"The run '{folder.name}' has a journal and no plan.", "Choose another --name.")

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -173,9 +174,36 @@ def test_a_folder_of_another_plan_is_refused(home):
     plan, _ = advised(home, strategies=("zero-shot",), budget=200)
     assistant = Assistant(ScriptedModel(reader))
     other = planned(write_source(home), assistant, strategies=("zero-shot",), budget=201)
-    with pytest.raises(RunProblem, match="other settings"):
+    with pytest.raises(RunProblem, match=r"planned otherwise: settings\.budget was 200, is 201"):
         advise(other, assistant, home / "runs" / "advice")
     assert json.loads((home / "runs" / "advice" / PLAN).read_text("utf-8"))["hash"] == plan.hash
+
+
+def test_a_torn_plan_is_told_in_a_sentence(home):
+    plan, _ = advised(home, strategies=("zero-shot",), budget=200)
+    written = home / "runs" / "advice" / PLAN
+    for text in (written.read_text("utf-8")[:40], "[]", "{}"):
+        written.write_text(text, "utf-8")
+        with pytest.raises(RunProblem, match="plan of the advice 'advice' cannot be read"):
+            advise(plan, Assistant(ScriptedModel(reader)), home / "runs" / "advice")
+
+
+@pytest.mark.parametrize("file", ["plan.json", "journal.jsonl"])
+def test_the_folder_of_an_evaluation_is_refused_and_left_as_it_is(home, file):
+    folder = home / "runs" / "advice"
+    folder.mkdir(parents=True)
+    (folder / file).write_text("", "utf-8")
+    with pytest.raises(RunProblem, match="another run, not of an advice"):
+        advised(home, strategies=("zero-shot",), budget=200)
+    assert [one.name for one in folder.iterdir()] == [file]
+
+
+def test_samples_that_cannot_be_told_apart_are_refused(home):
+    assistant = Assistant(ScriptedModel(reader))
+    plan = planned(write_source(home), assistant, strategies=("zero-shot",), budget=200)
+    twice = replace(plan, test=(*plan.test, plan.test[0]))
+    with pytest.raises(RunProblem, match="stands twice"):
+        advise(twice, assistant, home / "runs" / "twice")
 
 
 def test_time_ends_the_race_but_never_before_a_first_block(home):

@@ -1,18 +1,22 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from assistant.answering import Assistant
 from assistant.data import Fields
-from assistant.errors import DataError, SettingError, ShotwiseError, UnknownName
+from assistant.errors import DataError, PromptTooLong, SettingError, ShotwiseError, UnknownName
 from assistant.evaluation.advice.advisor import advise
+from assistant.evaluation.advice.arms import racing_arms
 from assistant.evaluation.advice.plan import calls_per_answer, in_blocks
+from assistant.evaluation.advice.rows import load_rows
 from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.running.journal import read_journal
 from assistant.generation.chat_model import ScriptedModel
 from assistant.prompting.strategies import find_strategy
+from assistant.settings import AdviceSettings
 from tests.evaluation.advice_runs import advised, planned, reader, write_source, yes
 
 
@@ -20,7 +24,7 @@ def test_every_strategy_that_fits_races_and_the_others_are_named(one_advice):
     plan, record, _, _ = one_advice
     racing = {arm.strategy for arm in plan.arms}
     assert {"zero-shot", "zero-shot-cot", "static-few-shot", "dynamic-few-shot", "self-consistency"} <= racing
-    assert set(record["left_out"]) >= {"random-labels", "shuffled-order", "dynamic-cot"}
+    assert set(record["left_out"]) >= {"random-labels", "shuffled-order", "random-few-shot", "dynamic-cot"}
     assert "no rationales" in record["left_out"]["dynamic-cot"]
     assert {arm.strategy: arm.reading for arm in plan.arms}["static-cot"] == "generate"
 
@@ -110,3 +114,47 @@ def test_built_in_sets_need_no_file_and_no_task(home, name):
     record = advise(plan, assistant, home / "runs" / name)
     assert record["data"]["source"] == name
     assert record["test"]["n"] >= 16
+
+
+def test_the_hash_is_of_what_decides_the_outcomes_and_of_no_words(one_advice):
+    plan, _, _, _ = one_advice
+    assert replace(plan, name="other", notes=("a sentence",), left_out={"a": "reason"}).hash == plan.hash
+    assert len(plan.prompts_sha256) == 64
+    assert plan.index_facts["files"]
+    assert set(plan.model) == {"name", "adapter", "dtype", "context_tokens", "identity", "chat_template_sha256"}
+    for change in (
+        {"prompts_sha256": "0" * 64},
+        {"index_facts": {**plan.index_facts, "files": {}}},
+        {"model": {**plan.model, "context_tokens": 1}},
+        {"model": {**plan.model, "chat_template_sha256": "0" * 64}},
+    ):
+        assert replace(plan, **change).hash != plan.hash
+
+
+def test_dev_is_in_an_order_of_chance_not_label_by_label(home):
+    assistant = Assistant(ScriptedModel(reader))
+    source = write_source(home)
+    plan = planned(source, assistant)
+    first = [sample.targets[0] for sample in plan.dev]
+    pairs = list(zip(first[::2], first[1::2], strict=True))
+    assert any(one == other for one, other in pairs)
+    assert any(one != other for one, other in pairs)
+    assert plan.dev == planned(source, assistant).dev
+
+
+def test_one_long_text_does_not_keep_a_strategy_out(home):
+    loaded = load_rows(write_source(home), task="sentiment", seed=0, pool=100)
+    long = replace(loaded.dev[0], id="long", inputs={"text": "very " * 5000 + "long"})
+    assistant = Assistant(ScriptedModel(reader, context_tokens=2048))
+    settings = AdviceSettings(encoder="toy", strategies=("zero-shot", "static-few-shot"))
+    arms, left_out = racing_arms(assistant, replace(loaded, dev=(long, *loaded.dev)), "reviews", settings)
+    assert [arm.strategy for arm in arms] == ["zero-shot", "static-few-shot"]
+    assert not left_out
+    with pytest.raises(PromptTooLong):
+        racing_arms(assistant, replace(loaded, dev=(long,)), "reviews", settings)
+
+
+def test_a_known_name_is_a_known_set_though_a_file_has_that_name(home, monkeypatch):
+    monkeypatch.chdir(home)
+    (home / "reviews").write_text("text,label", "utf-8")
+    assert load_rows("reviews", task=None, seed=0, pool=100).data.name == "reviews"

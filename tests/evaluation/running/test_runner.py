@@ -135,6 +135,14 @@ def test_a_plan_that_cannot_be_read_is_an_error(folder, text):
         evaluate(toy_plan(), assistant(), folder)
 
 
+def test_the_folder_of_an_advice_is_refused_and_left_as_it_is(folder):
+    folder.mkdir(parents=True)
+    (folder / "advice-plan.json").write_text("{}")
+    with pytest.raises(RunProblem, match="is that of an advice"):
+        evaluate(toy_plan(), assistant(), folder)
+    assert [one.name for one in folder.iterdir()] == ["advice-plan.json"]
+
+
 def test_a_journal_without_its_plan_is_refused(folder):
     evaluate(toy_plan(), assistant(), folder)
     (folder / PLAN).unlink()
