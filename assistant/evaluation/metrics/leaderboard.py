@@ -229,7 +229,7 @@ def _macro_f1_interval(
 def _text_figures(outcomes: Sequence[Outcome], task: Task, seeds: Sequence[int]) -> dict[str, Any]:
     read = [(one.final_answer or "", one.targets) for one in outcomes]
     if task.metric == "similarity":
-        return _correlations(outcomes)
+        return _correlations(outcomes, seeds)
     figures: dict[str, Any] = {"exact_match": _mean_of(outcomes, [exact_match(*one) for one in read])}
     if task.metric == "number":
         return figures | {"number_match": _mean_of(outcomes, [number_match(*one) for one in read])}
@@ -253,18 +253,22 @@ def _mean_of(outcomes: Sequence[Outcome], values: Sequence[float]) -> float:
     return float(np.mean(_means(outcomes, values)))
 
 
-def _correlations(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Pearson's and Spearman's correlation of the grades that could be read; None if either does not vary."""
+def _correlations(outcomes: Sequence[Outcome], seeds: Sequence[int]) -> dict[str, Any]:
+    """Pearson's and Spearman's correlation with the grades asked for, the mean of the seeds'.
+
+    None if a reply could not be read (leaving such pairs out would reward failing on hard ones), or if
+    the grades of a seed do not vary.
+    """
     from scipy.stats import pearsonr, spearmanr
 
-    both = [(grade(one.final_answer), grade(one.targets[0])) for one in outcomes]
-    given = [one for one, other in both if one is not None and other is not None]
-    meant = [other for one, other in both if one is not None and other is not None]
-    if len(set(given)) < 2 or len(set(meant)) < 2:
+    both = {number: [(grade(one.final_answer), grade(one.targets[0])) for one in outcomes if one.seed == number]
+            for number in seeds}  # fmt: skip
+    columns = [tuple(zip(*of_seed, strict=True)) for of_seed in both.values()]
+    if any(None in column or len(set(column)) < 2 for of_seed in columns for column in of_seed):
         return {}
     return {
-        "pearson": float(pearsonr(given, meant).statistic),
-        "spearman": float(spearmanr(given, meant).statistic),
+        "pearson": float(np.mean([pearsonr(*of_seed).statistic for of_seed in columns])),
+        "spearman": float(np.mean([spearmanr(*of_seed).statistic for of_seed in columns])),
     }
 
 

@@ -203,6 +203,11 @@ def warnings(record: Record) -> list[str]:
         if share > MANY_UNREADABLE:
             unread = f"{percent(share, 0)} of the replies could not be read; each counts as an error."
             found.append(f"{row['name']}: {unread}")
+    if record["task"].get("metric") == "similarity":
+        unread_rows = [row["name"] for row in record["results"] if row["parse_failures"]]
+        if unread_rows:
+            why = "a correlation of the others alone would reward failing on the hard ones"
+            found.append(f"No Pearson or Spearman where a grade could not be read ({', '.join(unread_rows)}): {why}.")
     return found
 
 

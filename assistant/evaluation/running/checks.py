@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from assistant.errors import RunProblem
 from assistant.evaluation.outcomes import Outcome, Sample
-from assistant.evaluation.statistics.intervals import wilson
+from assistant.evaluation.statistics.intervals import Interval, bootstrap, wilson
 from assistant.prompting.building import label_names
 from assistant.prompting.strategies import Strategy
 from assistant.prompting.tasks import Task
@@ -73,19 +73,30 @@ def _same(one: Outcome, other: Outcome) -> bool:
 def below_chance(outcomes: Sequence[Outcome], labels: Sequence[str]) -> str:
     """Return a warning if an arm is right so seldom that the labels may be swapped, else "".
 
-    Only replies that could be read count; an arm that always names the same label is never below
-    chance, because its mean recall is exactly chance.
+    Only replies that could be read count, several seeds of a sample as their mean; an arm that always
+    names the same label is never below chance, because its mean recall is exactly chance.
     """
     read = [one for one in outcomes if one.final_answer is not None and one.correct is not None]
     if len(labels) < 2 or not read:
         return ""
-    right, chance = sum(bool(one.correct) for one in read), 1 / len(labels)
+    chance = 1 / len(labels)
+    by_sample: dict[str, list[bool]] = {}
+    for one in read:
+        by_sample.setdefault(one.sample, []).append(bool(one.correct))
+    groups = {one.sample: one.group for one in read}
+    share, interval = _share([sum(many) / len(many) for many in by_sample.values()], list(groups.values()))
     meant = Counter(one.targets[0] for one in read)
     met = Counter(one.targets[0] for one in read if one.correct)
     recall = sum(met[label] / count for label, count in meant.items()) / len(meant)
-    if len(meant) < 2 or wilson(right, len(read)).high >= chance or recall >= chance:
+    if len(meant) < 2 or interval.high >= chance or recall >= chance:
         return ""
-    return f"{right / len(read):.1%} right, and guessing gives {chance:.1%}: below chance: are the label names swapped?"
+    return f"{share:.1%} right, and guessing gives {chance:.1%}: below chance: are the label names swapped?"
+
+
+def _share(means: Sequence[float], groups: Sequence[str]) -> tuple[float, Interval]:
+    """Return the mean of the samples' means and its interval: Wilson's, or that of whole groups."""
+    share = sum(means) / len(means)
+    return share, bootstrap(means, groups=groups) if any(groups) else wilson(share * len(means), len(means))
 
 
 def one_label(outcomes: Sequence[Outcome], labels: Sequence[str]) -> str:

@@ -227,7 +227,7 @@ def test_grades_are_measured_by_both_correlations():
     class Grades:
         name, metric, labels = "grades", "similarity", ()
 
-    pairs = [("1.0", "1.5"), ("2.0", "1.0"), ("3.5", "4"), ("5.0", "4.8"), ("4.0", None)]
+    pairs = [("1.0", "1.5"), ("2.0", "1.0"), ("3.5", "4"), ("5.0", "4.8")]
     made = [outcome(Grades, str(place), target, answer) for place, (target, answer) in enumerate(pairs)]
     row = rows_of(made, Grades)[0]
     meant, given = [1.0, 2.0, 3.5, 5.0], [1.5, 1.0, 4.0, 4.8]
@@ -235,6 +235,11 @@ def test_grades_are_measured_by_both_correlations():
     assert row["spearman"] == pytest.approx(stats.spearmanr(meant, given).statistic, abs=1e-9)
     constant = rows_of([outcome(Grades, str(place), target, "3") for place, (target, _) in enumerate(pairs)], Grades)[0]
     assert constant["pearson"] is None
+    again = [replace(one, seed=1, final_answer=str(place)) for place, one in enumerate(made)]
+    both = rows_of([*made, *again], Grades)[0]
+    assert both["pearson"] == pytest.approx((row["pearson"] + stats.pearsonr(meant, range(4)).statistic) / 2)
+    unread = rows_of([*made, outcome(Grades, "hard", "4.0", None)], Grades)[0]
+    assert (unread["pearson"], unread["spearman"]) == (None, None)
 
 
 def test_problems_and_exclusions_are_counted_by_reason_without_particulars():

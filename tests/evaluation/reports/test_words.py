@@ -98,3 +98,10 @@ def test_a_comparison_in_one_sentence():
 def test_settings_are_listed_by_their_full_names():
     values = {"a": {"b": 1, "c": []}, "d": [{"e": None}], "f": [1, 2]}
     assert flattened(values) == [("a.b", "1"), ("a.c", "–"), ("d.1.e", "–"), ("f", "1, 2")]
+
+
+def test_a_missing_correlation_is_explained():
+    row = {"name": "fixed", "n": 4, "seeds": [0], "answers": 40, "parse_failures": 1}
+    record = {"task": {"metric": "similarity"}, "results": [row, {**row, "name": "nearest", "parse_failures": 0}]}
+    (said,) = warnings(record)
+    assert said.startswith("No Pearson or Spearman where a grade could not be read (fixed):")

@@ -74,6 +74,18 @@ def test_replies_that_cannot_be_read_are_not_called_swapped():
     assert below_chance([outcome(at, LABELS[at % 2], None) for at in range(50)], LABELS) == ""
 
 
+def test_many_seeds_of_few_samples_are_no_more_certain_than_the_samples():
+    wrong = [outcome(at, LABELS[at % 2], LABELS[(at + (at > 1)) % 2]) for at in range(6)]
+    assert below_chance(wrong, LABELS) == ""
+    assert below_chance([replace(one, seed=seed) for seed in range(10) for one in wrong], LABELS) == ""
+
+
+def test_many_samples_of_few_groups_are_no_more_certain_than_the_groups():
+    made = [outcome(at, LABELS[at % 2], LABELS[(at + (at >= 20)) % 2]) for at in range(60)]
+    assert below_chance(made, LABELS)
+    assert below_chance([replace(one, group=f"film {at // 20}") for at, one in enumerate(made)], LABELS) == ""
+
+
 def test_a_derangement_of_six_labels_is_below_chance():
     labels = tuple("abcdef")
     outcomes = [outcome(at, labels[at % 6], labels[(at + 1) % 6]) for at in range(60)]
