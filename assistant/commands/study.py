@@ -19,6 +19,7 @@ from assistant.settings import ORDERS, EvaluationSettings, RetrievalSettings, Sa
 
 if TYPE_CHECKING:
     from assistant.evaluation.outcomes import Arm
+    from assistant.evaluation.running.plan import Plan
     from assistant.evaluation.running.planning import Wanted
     from assistant.evaluation.studies.report import StudyReport
     from assistant.evaluation.studies.study import Study
@@ -237,6 +238,7 @@ def _carry_out(
     check_model(model.settings())
     with build_bars() as bars:
         plan = plan_evaluation(wanted, bars)
+    _check(plan)
     assistant = load_assistant(model.settings())
     plan = with_model(plan, assistant.model)
     memory = memory_of(name, plan, fresh=asked.fresh)
@@ -249,6 +251,21 @@ def _carry_out(
     if not report.finished:
         say(how_to_go_on(["study", name, wanted.source]))
         raise typer.Exit(STOPPED)
+
+
+def _check(plan: Plan) -> None:
+    """Refuse what would make the figures of a study lie, before the model is loaded.
+
+    Raises:
+        RunProblem: if samples cannot be told apart, or a parser finds answers in nonsense.
+    """
+    from assistant.evaluation.running.checks import check_ids, check_parser
+    from assistant.prompting.strategies import find_strategy
+    from assistant.prompting.tasks import load_task
+
+    check_ids(plan.samples)
+    for arm in plan.asked:
+        check_parser(load_task(plan.task), find_strategy(arm.strategy))
 
 
 def _numbers(text: str, kind: Callable[[str], Any], option: str) -> list[Any]:

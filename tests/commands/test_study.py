@@ -2,13 +2,17 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from assistant.cli import run
 from assistant.commands import study as study_commands
 from assistant.evaluation.reports.words import without_timings
+from assistant.evaluation.running import planning
 from assistant.generation.chat_model import ScriptedModel
+from assistant.prompting.parsing import Parsed
+from assistant.prompting.tasks import Task
 from tests.toys import make_reviews, write_reviews
 
 STUDIES = ("leaks", "orders", "label-names", "k-sweep")
@@ -143,3 +147,27 @@ def test_a_built_in_set_can_be_studied_by_everybody(capsys, home):
     out, err = capsys.readouterr()
     assert code == 0, err
     assert out.startswith("# Order lottery: static-few-shot, k = 4, task sentiment, n = 5")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_samples_that_cannot_be_told_apart_are_refused_before_the_model_is_loaded(name, study, monkeypatch):
+    def unwanted(*settings):
+        raise AssertionError("the model was loaded")
+
+    def doubled(*arguments):
+        plan = real(*arguments)
+        return replace(plan, samples=plan.samples * 2)
+
+    real = planning.plan_evaluation
+    monkeypatch.setattr(study_commands, "load_assistant", unwanted)
+    monkeypatch.setattr(planning, "plan_evaluation", doubled)
+    code, _, err = study(name)
+    assert code == 2
+    assert "The id 'q2' stands twice among the samples." in err
+
+
+def test_a_study_refuses_a_parser_that_reads_nonsense(study, monkeypatch):
+    monkeypatch.setattr(Task, "parse", lambda self, *args, **options: Parsed("positive", ""))
+    code, _, err = study("leaks", "--reading", "generate")
+    assert code == 2
+    assert "The parser of the task 'sentiment' reads" in err

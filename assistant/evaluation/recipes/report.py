@@ -7,6 +7,7 @@ from typing import Any
 
 from assistant.evaluation.metrics.arms import arms_of
 from assistant.evaluation.metrics.leaderboard import sample_means, summarise
+from assistant.evaluation.metrics.text import RIGHT_OR_WRONG
 from assistant.evaluation.outcomes import Outcome
 from assistant.evaluation.recipes.claims import author_part, published_lines, published_part, span
 from assistant.evaluation.recipes.published import claim
@@ -80,6 +81,7 @@ def beside_part(run: RecipeRun, record: Record) -> Part | None:
     """Return the section that puts each arm's figures beside the claim it is held against, or None."""
     rows = []
     again = {row["name"]: row for row in read_again(run, record)}
+    default = load_task(record["task"]["name"]).labels[1] if again else ""
     for name, claimed in run.published.items():
         ours = next((row for row in record["results"] if row["name"] == name), None)
         if ours is None:
@@ -88,7 +90,7 @@ def beside_part(run: RecipeRun, record: Record) -> Part | None:
         rows.append((name, "ours, unreadable replies are errors", f"{ours['n']:,}", *_figures(ours), printed))
         if name in again:
             other = again[name]
-            how = f"ours, read by the published parser ({other['made_up']} unreadable replies made positive)"
+            how = f"ours, read by the published parser ({other['made_up']} unreadable replies made {default})"
             rows.append((name, how, f"{other['n']:,}", *_figures(other), printed))
     if not rows:
         return None
@@ -142,7 +144,8 @@ def _renamed(
     if len(scores) < 2:
         return []
     grouped = groups if any(groups.values()) else None
-    return [(arm, one) for one in compare_arms(heading(*first), scores, groups=grouped, binary=True)]
+    binary = load_task(first[1]["task"]["name"]).metric in RIGHT_OR_WRONG
+    return [(arm, one) for one in compare_arms(heading(*first), scores, groups=grouped, binary=binary)]
 
 
 def _scores(record: Record) -> dict[str, dict[str, float]]:

@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -224,6 +226,39 @@ def test_a_strategy_is_compared_with_itself_under_other_names():
     assert (swapped[2][:4], swapped[3], swapped[5][:19]) == ("+0.0", "10 / 10", "not distinguishable")
     assert across_part(runs[:1]) is None
     assert "## The same strategy under other names" in markdown(recipe, runs)
+
+
+def test_the_default_of_a_published_parser_has_the_name_of_the_tasks_second_label():
+    plans, _ = plan_recipe(load_recipe("mrpc-llama-hard"), Conditions(limit=4, encoder="toy"))
+    ((run, record), *_) = run_plans(plans, small(["who knows"]))
+    part = beside_part(replace(run, published_reading="is-class-0"), record)
+    told = [row[1] for row in part.rows if "published parser" in row[1]]
+    assert told
+    assert all("unreadable replies made yes)" in one for one in told)
+
+
+def test_scores_are_compared_as_scores_not_as_wins():
+    # Five great gains and five tiny losses: wins and losses balance, the scores do not.
+    before = [0.0] * 5 + [0.5] * 5
+    after = [1.0] * 5 + [0.49] * 5
+    run = replace(load_recipe("gsm8k").runs[0], data="set", label_names=("a", "b"))
+    titled = [replace(run, title=title) for title in ("first", "second")]
+    records = [
+        {
+            "task": {"name": "summary"},
+            "data": {"ids_sha256": "same", "source": "set", "title": "Set"},
+            "samples": [
+                Outcome(f"s{at}", "zero-shot", "generate", 0, ("text",), "text", None, score, "text").to_json()
+                for at, score in enumerate(scores)
+            ],
+        }
+        for scores in (before, after)
+    ]
+    (row,) = across_part(list(zip(titled, records, strict=True))).rows
+    assert row[3] == "5 / 5"
+    flips = [sum(signs) for signs in product(*((gap, -gap) for gap in (1.0,) * 5 + (0.01,) * 5))]
+    exact = sum(abs(one) >= 4.95 - 1e-9 for one in flips) / len(flips)
+    assert float(row[4]) == pytest.approx(exact, abs=0.02)
 
 
 def test_the_whole_result_is_plain_data():
