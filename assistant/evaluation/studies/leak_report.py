@@ -8,7 +8,17 @@ from typing import Any
 
 from assistant.evaluation.outcomes import Arm
 from assistant.evaluation.reports.plots import Plot
-from assistant.evaluation.studies.leakage import CEILINGS, NearCopy, Xray, examine, near_copies, plain, verdict, xray
+from assistant.evaluation.studies.leakage import (
+    CEILINGS,
+    NearCopy,
+    Xray,
+    corrected,
+    examine,
+    near_copies,
+    plain,
+    verdict,
+    xray,
+)
 from assistant.evaluation.studies.plots import ceilings as ceilings_plot
 from assistant.evaluation.studies.report import (
     StudyReport,
@@ -41,7 +51,7 @@ def leak_report(
     tau = study.retrieval.guard.cosine
     answered = xray(study, arm, ceilings)
     n = check_answered(len(answered[arm.name][1.0]))
-    found = [examine(name, by_ceiling, tau) for name, by_ceiling in answered.items()]
+    found = corrected([examine(name, by_ceiling, tau) for name, by_ceiling in answered.items()])
     copies = near_copies(study.samples, answered[arm.name][tau], _rows_by_id(study))
     guard = (
         f"A ceiling of {tau:g} is the leak guard as it is set; at every ceiling below 1 it also keeps out rows with "

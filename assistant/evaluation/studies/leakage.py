@@ -22,7 +22,8 @@ from assistant.evaluation.reports.words import p_value as p_words
 from assistant.evaluation.reports.words import points
 from assistant.evaluation.running.baselines import baseline_outcomes
 from assistant.evaluation.statistics.intervals import Interval
-from assistant.evaluation.statistics.paired import mcnemar_exact, paired_bootstrap
+from assistant.evaluation.statistics.paired import compare_arms, holm
+from assistant.evaluation.statistics.power import ALPHA
 from assistant.evaluation.studies.study import Study, Variant, ask_variants, groups_of, interval_of
 from assistant.prompting.strategies import find_strategy
 from assistant.records import Demonstration
@@ -80,6 +81,8 @@ class Share:
     gained: int
     """Samples that are right only while they may not."""
     p_value: float
+    p_holm: float
+    """Corrected for the arms that were examined together."""
     tau: float
 
 
@@ -184,18 +187,36 @@ def _ceiling(tau: float, outcomes: Sequence[Outcome]) -> Ceiling:
 
 
 def owed_to_copies(unguarded: Sequence[Outcome], adjusted: Sequence[Outcome], tau: float) -> Share:
-    """Return the accuracy owed to near-copies, with a paired interval and McNemar's test.
+    """Return the accuracy owed to near-copies, compared sample by sample as two arms of a leaderboard are.
 
-    Source: strategies differ by id alone, so pairs of outcomes are resampled (Efron and Tibshirani 1993)
-    and the discordant ones counted (McNemar 1947).
+    Samples of one group are taken together, in the interval and in the test.
     """
-    free, guarded = _right(unguarded), _right(adjusted)
-    lost = sum(one > other for one, other in zip(free, guarded, strict=True))
-    gained = sum(one < other for one, other in zip(free, guarded, strict=True))
-    interval = paired_bootstrap(guarded, free, groups=groups_of(adjusted))
-    without, with_guard = _accuracy(unguarded), _accuracy(adjusted)
-    owed = (lost - gained) / len(free)
-    return Share(without, with_guard, owed, interval, lost, gained, mcnemar_exact(lost, gained), tau)
+    scores = {
+        name: {one.sample: float(bool(one.correct)) for one in outcomes}
+        for name, outcomes in (("guarded", adjusted), ("free", unguarded))
+    }
+    groups = {one.sample: one.group for one in adjusted}
+    (found,) = compare_arms("guarded", scores, groups=groups, binary=True)
+    return Share(
+        unguarded=_accuracy(unguarded),
+        adjusted=_accuracy(adjusted),
+        owed=found.difference,
+        interval=found.interval,
+        lost=found.wins,
+        gained=found.losses,
+        p_value=found.p_value,
+        p_holm=found.p_holm,
+        tau=tau,
+    )
+
+
+def corrected(found: Sequence[Xray]) -> list[Xray]:
+    """Return the X-rays with the p-values of their shares corrected for one another.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    p_values = iter(holm([one.share.p_value for one in found if one.share]))
+    return [replace(one, share=replace(one.share, p_holm=next(p_values))) if one.share else one for one in found]
 
 
 def kind_of(reason: str) -> str:
@@ -230,9 +251,10 @@ def verdict(found: Xray) -> str:
     low, high = share.interval
     numbers = (
         f"{found.arm}: {percent(share.unguarded)} without a guard, {percent(share.adjusted)} with it (ceiling "
-        f"{share.tau:g}), so {points(share.owed)} points ({points(low)} to {points(high)}; {p_words(share.p_value)})"
+        f"{share.tau:g}), so {points(share.owed)} points ({points(low)} to {points(high)}; "
+        f"{p_words(share.p_holm)} after Holm)"
     )
-    if low > 0 and share.p_value < 0.05:
+    if low > 0 and share.p_holm < ALPHA:
         return f"{numbers} are owed to near-copies."
     return f"{numbers}; no share owed to near-copies can be measured with n = {found.ceilings[0].n}."
 

@@ -16,8 +16,9 @@ from assistant.errors import SettingError
 from assistant.evaluation.reports.plots import percent
 from assistant.evaluation.reports.words import p_value as p_words
 from assistant.evaluation.reports.words import points
-from assistant.evaluation.statistics.intervals import Interval, bootstrap_of
+from assistant.evaluation.statistics.intervals import Interval, bootstrap_of, group_codes
 from assistant.evaluation.statistics.paired import Comparison, compare_arms
+from assistant.evaluation.statistics.power import ALPHA
 from assistant.evaluation.studies.study import interval_of
 
 SHOWN, ENSEMBLE = "shown order", "mean over all orders"
@@ -128,7 +129,7 @@ def lottery(
         highest=float(accuracies.max()),
         swayed=float(swayed.mean()),
         swayed_interval=interval_of(swayed, scored.groups),
-        order_p_value=cochran_q(scored.right),
+        order_p_value=cochran_q(scored.right, scored.groups, seed),
         ensemble_accuracy=float(scored.ensemble.mean()),
         comparison=scored.comparison(seed),
     )
@@ -166,8 +167,10 @@ def _percentile(accuracies: NDArray[np.float64], shown: float) -> float:
     return 100.0 * (worse + equal / 2) / len(accuracies)
 
 
-def cochran_q(right: NDArray[np.float64]) -> float:
+def cochran_q(right: NDArray[np.float64], groups: Sequence[str] | None = None, seed: int = 0) -> float:
     """Return the p-value of Cochran's Q for right and wrong (n samples, m orders); 1 if nothing differs.
+
+    Where samples of one group resemble each other, the orders of whole groups are permuted instead.
 
     Source: Cochran 1950, The comparison of percentages in matched samples.
     """
@@ -178,8 +181,22 @@ def cochran_q(right: NDArray[np.float64]) -> float:
     spread = m * by_sample.sum() - (by_sample**2).sum()
     if spread == 0:
         return 1.0
+    codes, count = group_codes(len(right), groups)
+    if count < len(right):
+        return _permuted_q(np.stack([right[codes == code].sum(0) for code in range(count)]), seed)
     q = (m - 1) * (m * (by_order**2).sum() - by_order.sum() ** 2) / spread
     return float(chi2.sf(q, m - 1))
+
+
+def _permuted_q(sums: NDArray[np.float64], seed: int) -> float:
+    """Return the share of permutations of each group's orders (groups, m) whose Q is as high as the one seen.
+
+    Q grows with the squares of the orders' sums; all else in it stays as it is.
+    """
+    generator = np.random.default_rng(seed)
+    seen = float((sums.sum(0) ** 2).sum()) - 1e-9
+    higher = sum(float((generator.permuted(sums, axis=1).sum(0) ** 2).sum()) >= seen for _ in range(_DRAWS))
+    return (higher + 1) / (_DRAWS + 1)
 
 
 def verdict(found: Lottery) -> str:
@@ -192,7 +209,7 @@ def verdict(found: Lottery) -> str:
     )
     differ = (
         "and the orders differ measurably in accuracy"
-        if found.order_p_value < 0.05
+        if found.order_p_value < ALPHA
         else f"but no order is measurably better than another with n = {found.n}"
     )
     sway = f"{percent(found.swayed, 0)} of the answers depend on the order, {differ}"

@@ -10,6 +10,7 @@ from assistant.evaluation.statistics.intervals import wilson
 from assistant.evaluation.studies.leakage import (
     CEILINGS,
     VOTE,
+    corrected,
     examine,
     guard_at,
     kind_of,
@@ -129,6 +130,22 @@ def test_the_share_is_paired_by_sample():
     assert (share.lost, share.gained) == (3, 1)
     assert share.owed == pytest.approx(0.2)
     assert share.p_value == pytest.approx(0.625)
+
+
+def test_the_share_of_one_group_is_no_proof():
+    free = [outcome(f"s{at}", True, group="film" if at < 12 else f"other {at}") for at in range(30)]
+    guarded = [outcome(f"s{at}", at >= 12, group=one.group) for at, one in enumerate(free)]
+    assert owed_to_copies(free, guarded, 0.9).p_value == 1  # twelve samples, but one group
+
+
+def test_shares_examined_together_are_corrected_together():
+    free = [outcome(f"s{at}") for at in range(40)]
+    few = [outcome(f"s{at}", at >= 6) for at in range(40)]
+    one = examine("one", {1.0: free, 0.9: few}, 0.9)
+    assert "are owed to near-copies" in verdict(one)
+    both = corrected([one, examine("vote", {1.0: free, 0.9: few}, 0.9)])
+    assert [seen.share.p_holm for seen in both] == [2 * one.share.p_value] * 2
+    assert all("no share owed" in verdict(seen) for seen in both)
 
 
 @pytest.mark.parametrize(

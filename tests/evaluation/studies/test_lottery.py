@@ -79,3 +79,22 @@ def test_a_planted_order_effect_is_found_and_its_luck_told():
     assert "dynamic-few-shot: the shown order (100.0 %) is at percentile 75 (75 to 75) of its 2 orders" in said
     assert "differ measurably" in said
     assert json.loads(json.dumps(plain(found)))["verdict"] == said
+
+
+def test_orders_that_differ_within_one_group_only_do_not_differ_measurably():
+    film = [record(f"s{at}", [WRONG, RIGHT], group="film") for at in range(20)]
+    others = [record(f"t{at}", [RIGHT, RIGHT], group=f"other {at}") for at in range(20)]
+    found = lottery("s", 2, TASK.labels, [*film, *others])
+    assert found.order_p_value == pytest.approx(1)
+    assert "no order is measurably better" in verdict(found)
+    alone = lottery("s", 2, TASK.labels, [{**one, "group": ""} for one in (*film, *others)])
+    assert alone.order_p_value < 1e-4
+
+
+def test_permuted_groups_find_what_cochrans_q_finds():
+    draw = np.random.default_rng(3)
+    right = (draw.random((40, 4)) < (0.5, 0.5, 0.6, 0.75)).astype(float)
+    pairs = np.repeat(right, 2, axis=0)
+    groups = [f"g{at // 2}" for at in range(80)]
+    assert cochran_q(pairs, groups) == pytest.approx(cochran_q(right), abs=0.03)
+    assert cochran_q(pairs) < cochran_q(right)
