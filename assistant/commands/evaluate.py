@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,7 +149,6 @@ def evaluate(
 ) -> None:
     """Compare strategies on labelled samples, honestly; the same command again goes on where it stopped."""
     from assistant import paths
-    from assistant.evaluation.reports.report import csv_report, html_report, markdown_report
     from assistant.evaluation.running.planning import plan_evaluation, with_model
     from assistant.evaluation.running.runner import evaluate as carry_out
     from assistant.generation.loading import check_model
@@ -161,14 +161,23 @@ def evaluate(
     plan = with_model(plan, assistant.model)
     folder = paths.runs() / plan.name
     with stop_signal() as stop, Board() as board:
-        record = carry_out(plan, assistant, folder, stop=stop, report=board.tell)
-    page = html_report(record)
-    (folder / "report.html").write_text(page, encoding="utf-8")
-    output.write(record, html=lambda: page, markdown=lambda: markdown_report(record), csv=lambda: csv_report(record))
+        record = carry_out(
+            plan, assistant, folder, stop=stop, report=board.tell, publish=partial(_publish, folder, output)
+        )
     show_json(record) if as_json else show(_told(record, folder))
     if not record["finished"]:
         say(how_to_go_on(["evaluate", source], plan.name))
         raise typer.Exit(STOPPED)
+
+
+def _publish(folder: Path, output: OutputOptions, record: Mapping[str, Any]) -> None:
+    """Write the report into the run's folder, and whatever else was asked for."""
+    from assistant.evaluation.reports.report import csv_report, html_report, markdown_report
+    from assistant.evaluation.running.progress import write_text
+
+    page = html_report(record)
+    write_text(folder / "report.html", page)
+    output.write(record, html=lambda: page, markdown=lambda: markdown_report(record), csv=lambda: csv_report(record))
 
 
 def _told(record: Mapping[str, Any], folder: Path) -> str:

@@ -133,6 +133,11 @@ class Tally:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
     draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)

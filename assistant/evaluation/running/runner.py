@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,23 @@ ADVICE_PLAN = "advice-plan.json"
 """What an advice keeps in its folder instead."""
 
 
+Publish = Callable[[dict[str, Any]], None]
+"""Is given the record before the run counts as done: writes reports."""
+
+
 def evaluate(
-    plan: Plan, assistant: Assistant, folder: Path, *, stop: StopSignal | None = None, report: Report | None = None
+    plan: Plan,
+    assistant: Assistant,
+    folder: Path,
+    *,
+    stop: StopSignal | None = None,
+    report: Report | None = None,
+    publish: Publish | None = None,
 ) -> dict[str, Any]:
     """Return the run's record, also written as `run.json`; finished blocks in the folder are not repeated.
 
     When `stop` is set, the block at hand is given up, and the record says that it is not finished.
+    A run is told to be done after `publish` has returned: whoever is told finds the reports.
 
     Raises:
         RunProblem: if the folder belongs to another plan or process, or a parser cannot be trusted.
@@ -52,7 +64,11 @@ def evaluate(
         keep_plan(plan, folder)
         run = _Run(plan, assistant, folder, stop or threading.Event(), report)
         try:
-            return run.record(finished=run.work())
+            record = run.record(finished=run.work())
+            if publish is not None:
+                publish(record)
+            run.tell_end(finished=record["finished"])
+            return record
         except BaseException as error:
             why = error.sentence() if isinstance(error, ShotwiseError) else f"It broke off: {type(error).__name__}."
             run.tally.tell(FAILED, why)
@@ -106,6 +122,8 @@ class _Run:
         self.journal = Journal(folder)
         self.tally = Tally(plan, folder, report)
         self._references = ReferenceScores(assistant)
+        self._embedding: dict[int, float] = {}
+        """First sample of a stretch → seconds that embedding took for each of it."""
 
     def work(self) -> bool:
         """Do what is not done yet and return whether all is; False after a stop."""
@@ -155,9 +173,9 @@ class _Run:
         if self.stop.is_set():
             return []
         if block.arm.is_baseline:
-            return self._baseline(block)
+            return self._with_embedding(block, self._baseline(block))
         self._embed_ahead(block.start)
-        return answer_samples(
+        outcomes = answer_samples(
             self.assistant,
             self.task,
             block.arm,
@@ -172,6 +190,22 @@ class _Run:
             stop=self.stop,
             references=self._references,
         )
+        return self._with_embedding(block, outcomes)
+
+    def _with_embedding(self, block: Block, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Return the outcomes with their shares of the embedding, which is done once for all that search."""
+        if not self._embeds(block.arm):
+            return list(outcomes)
+        size = self.plan.block_size
+        return [
+            replace(one, seconds=one.seconds + self._embedding.get(at // size * size, 0.0))
+            for at, one in enumerate(outcomes, start=block.start)
+        ]
+
+    def _embeds(self, arm: Arm) -> bool:
+        if arm.is_baseline:
+            return arm.strategy != "majority"
+        return find_strategy(arm.strategy).needs_index and self.plan.retrieval.k > 0
 
     def _baseline(self, block: Block) -> list[Outcome]:
         plan = self.plan
@@ -195,19 +229,24 @@ class _Run:
         """
         if self._searches:
             stretch = self.plan.samples[start : start + self.plan.block_size]
-            self.assistant.open_index(self.plan.index or self.task.index).embed_ahead(
-                [Query(sample.inputs).text() for sample in stretch]
-            )
+            index = self.assistant.open_index(self.plan.index or self.task.index)
+            # Loading the encoder is nobody's share.
+            _ = index.encoder
+            began = time.perf_counter()
+            index.embed_ahead([Query(sample.inputs).text() for sample in stretch])
+            self._embedding.setdefault(start, (time.perf_counter() - began) / len(stretch))
 
     @cached_property
     def _searches(self) -> bool:
         return any(arm.is_baseline or find_strategy(arm.strategy).needs_index for arm in self.plan.arms)
 
     def record(self, finished: bool) -> dict[str, Any]:
-        """Write the record of what there is and tell the end."""
+        """Return the record of what there is, and write it."""
         _, created = read_plan(self.folder)
         record = run_record(self.plan, self.journal.blocks, finished=finished, created=created)
         write_json(self.folder / RECORD, record)
-        state, sentence = (DONE, "Done.") if finished else (STOPPED, "Stopped; the same command goes on.")
-        self.tally.tell(state, sentence)
         return record
+
+    def tell_end(self, *, finished: bool) -> None:
+        """Tell that nothing more is done."""
+        self.tally.tell(*(DONE, "Done.") if finished else (STOPPED, "Stopped; the same command goes on."))

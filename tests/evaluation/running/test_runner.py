@@ -282,3 +282,40 @@ def _wait_until_it_grows(journal, worker):
 
 def _size(path):
     return path.stat().st_size if path.exists() else 0
+
+
+def test_a_run_is_done_only_after_its_reports_are_written(folder):
+    told, states = [], []
+
+    def publish(record):
+        states.append((json.loads((folder / PROGRESS).read_text("utf-8"))["state"], told[-1].state, record["finished"]))
+
+    evaluate(toy_plan(), assistant(), folder, report=told.append, publish=publish)
+    assert states == [("running", "running", True)]
+    assert told[-1].state == "done"
+
+
+def test_a_report_that_cannot_be_written_leaves_the_run_failed_and_it_can_go_on(folder):
+    def publish(record):
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        evaluate(toy_plan(), assistant(), folder, publish=publish)
+    assert json.loads((folder / PROGRESS).read_text("utf-8"))["state"] == "failed"
+    again = assistant()
+    assert evaluate(toy_plan(), again, folder)["finished"]
+    assert again.model.history == []
+
+
+def test_whoever_searches_pays_a_share_of_the_embedding(folder, monkeypatch):
+    encode = ToyEncoder.encode
+
+    def slow(encoder, texts, *rest, **more):
+        time.sleep(0.1 * len(texts))
+        return encode(encoder, texts, *rest, **more)
+
+    monkeypatch.setattr(ToyEncoder, "encode", slow)
+    arms = (Arm("zero-shot", "labels"), Arm("dynamic-few-shot", "labels"), Arm("knn-vote", "none"))
+    record = evaluate(toy_plan(arms=arms, baseline=arms[0].name), assistant(), folder)
+    for one in record["samples"]:
+        assert (one["seconds"] >= 0.1) is (one["strategy"] != "zero-shot")
