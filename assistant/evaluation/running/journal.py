@@ -68,11 +68,7 @@ class Journal:
         """Keep a finished block; when this returns it is on the disk."""
         assert key not in self._blocks, f"the block {key} was done before"
         records = [outcome.to_json() for outcome in outcomes]
-        line = _line(key, records)
-        with self.path.open("ab") as stream:
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
+        append_sealed(self.path, {"block": key, "outcomes": records})
         # As a resumed process would read them: rounded, so that both make the same record.
         self._blocks[key] = tuple(Outcome.from_json(record) for record in records)
 
@@ -88,29 +84,40 @@ def read_journal(folder: Path) -> dict[str, tuple[Outcome, ...]]:
 
 def _read(path: Path) -> tuple[dict[str, tuple[Outcome, ...]], int]:
     """Return the finished blocks and how many bytes of the file they are."""
-    blocks: dict[str, tuple[Outcome, ...]] = {}
+    lines, whole = sealed_lines(path, f"Delete the folder '{path.parent}' and evaluate anew.")
+    return {line["block"]: tuple(Outcome.from_json(one) for one in line["outcomes"]) for line in lines}, whole
+
+
+def sealed_lines(path: Path, remedy: str) -> tuple[list[dict[str, Any]], int]:
+    """Return what the lines of a file hold, without a torn last one, and how many bytes of it they are.
+
+    Raises:
+        RunProblem: if a line before the last is damaged; `remedy` says what to do.
+    """
+    lines: list[dict[str, Any]] = []
     whole = 0
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return blocks, 0
+        return lines, 0
     for line in content.splitlines(keepends=True):
         record = _checked(line)
         if record is None:
             if whole + len(line) < len(content):
-                raise RunProblem(
-                    f"Line {len(blocks) + 1} of '{path}' is damaged.",
-                    f"Delete the folder '{path.parent}' and evaluate anew.",
-                )
+                raise RunProblem(f"Line {len(lines) + 1} of '{path}' is damaged.", remedy)
             break
-        blocks[record["block"]] = tuple(Outcome.from_json(one) for one in record["outcomes"])
+        lines.append(record)
         whole += len(line)
-    return blocks, whole
+    return lines, whole
 
 
-def _line(key: str, outcomes: Sequence[Mapping[str, Any]]) -> bytes:
-    body = json.dumps({"block": key, "outcomes": outcomes}).encode("ascii")
-    return body[:-1] + _seal(body)
+def append_sealed(path: Path, record: Mapping[str, Any]) -> None:
+    """Add a line with its checksum; when this returns it is on the disk."""
+    body = json.dumps(record).encode("ascii")
+    with path.open("ab") as stream:
+        stream.write(body[:-1] + _seal(body))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _seal(body: bytes) -> bytes:

@@ -6,11 +6,13 @@ stopped has therefore asked every variant about the same samples, and its report
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,9 +24,10 @@ from numpy.typing import NDArray
 
 from assistant import paths
 from assistant.answering import Assistant
-from assistant.errors import DataError, IndexNotFound
+from assistant.errors import DataError, IndexNotFound, RunProblem
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.running.answers import answer_samples
+from assistant.evaluation.running.journal import append_sealed, sealed_lines
 from assistant.evaluation.running.plan import Plan
 from assistant.evaluation.running.progress import DONE, RUNNING, STOPPED, Progress, Report
 from assistant.evaluation.running.record import versions
@@ -47,21 +50,29 @@ def _silent(progress: Progress) -> None:
 
 
 class Memory:
-    """Finished blocks, one JSON line each, in a file or (without one) only while the study runs.
+    """Finished blocks, one line with a checksum each, in a file or (without one) only while the study runs.
 
-    A line that was cut by a kill is left out; everything before it is kept.
+    A last line that was torn by a kill is cut off. The file is held by one memory at a time.
     """
 
     def __init__(self, path: Path | None = None, *, fresh: bool = False) -> None:
+        """Read what is there; `fresh` forgets it.
+
+        Raises:
+            RunProblem: if another process works on it, or a line before the last is damaged.
+        """
         self.path = path
         self._blocks: dict[str, Records] = {}
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._hold(path)
         if fresh:
             path.unlink(missing_ok=True)
-        if path.exists():
-            self._read(path)
+        lines, whole = sealed_lines(path, "Delete the file, and study anew.")
+        self._blocks = {line["block"]: line["records"] for line in lines}
+        if path.exists() and path.stat().st_size > whole:
+            os.truncate(path, whole)
 
     def get(self, key: str) -> Records | None:
         """Return the records of a finished block, or None."""
@@ -71,26 +82,18 @@ class Memory:
         """Keep the records of a block."""
         self._blocks[key] = records
         if self.path is not None:
-            line = json.dumps({"block": key, "records": records}, ensure_ascii=False) + "\n"
-            with self.path.open("ab", buffering=0) as stream:
-                stream.write(line.encode("utf-8", "surrogatepass"))
-                os.fsync(stream.fileno())
+            append_sealed(self.path, {"block": key, "records": records})
 
-    def _read(self, path: Path) -> None:
-        whole = 0
-        with path.open("rb") as stream:
-            for line in stream:
-                try:
-                    block = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    block = None
-                if not isinstance(block, dict) or set(block) != {"block", "records"}:
-                    break
-                self._blocks[block["block"]] = block["records"]
-                whole += len(line)
-        if whole < path.stat().st_size:
-            with path.open("rb+") as stream:
-                stream.truncate(whole)
+    def _hold(self, path: Path) -> None:
+        """Hold the right to write the file for as long as this memory lives."""
+        lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+        weakref.finalize(self, os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunProblem(
+                "The same study is being worked on by another process.", "Wait until that is done."
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from assistant.answering import Assistant
-from assistant.errors import DataError, IndexNotFound
+from assistant.errors import DataError, IndexNotFound, RunProblem
 from assistant.evaluation.outcomes import Arm, Sample
 from assistant.evaluation.running.plan import Plan
 from assistant.evaluation.studies.study import (
@@ -88,6 +88,27 @@ def test_a_study_goes_on_where_it_was_killed(tmp_path):
     assert len(calls) == 3
     in_blocks(study(9, memory=Memory(path, fresh=True)), {"a": counting(calls)}, size=3)
     assert len(calls) == 6
+
+
+def test_a_damaged_line_is_told_and_nothing_after_it_is_lost(tmp_path):
+    path = tmp_path / "memory.jsonl"
+    in_blocks(study(9, memory=Memory(path)), {"a": counting([])}, size=3)
+    damaged = path.read_bytes().replace(b'"s1"', b'"s7"', 1)
+    path.write_bytes(damaged)
+    with pytest.raises(RunProblem, match=r"Line 1 of '.*memory\.jsonl' is damaged"):
+        Memory(path)
+    assert path.read_bytes() == damaged
+    assert Memory(path, fresh=True).get("a") is None
+
+
+def test_two_processes_do_not_write_the_same_study(tmp_path):
+    path = tmp_path / "memory.jsonl"
+    first = Memory(path)
+    with pytest.raises(RunProblem, match="by another process"):
+        Memory(path, fresh=True)
+    first.put("block", [{"id": "s0"}])
+    del first
+    assert Memory(path).get("block") == [{"id": "s0"}]
 
 
 def test_a_block_is_remembered_by_what_its_samples_say_not_only_by_their_ids():
