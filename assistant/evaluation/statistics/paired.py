@@ -15,6 +15,7 @@ from assistant.evaluation.statistics.intervals import DRAWS, Interval, group_cod
 from assistant.evaluation.statistics.power import ALPHA, samples_needed_for_scores
 
 _AT_ONCE = 4_000_000
+_OTHER_DRAWS = "more samples do not help, other seeds come out otherwise"
 _SAME = 1e-12
 """Scores that differ by less are equal."""
 Numbers = NDArray[np.float64]
@@ -319,7 +320,9 @@ class _Pair:
         interval = interval_of_differences(self.table, groups=self.groups, seed=seed, draws=draws)
         settled = interval.excludes(0.0) and p_holm < ALPHA
         verdict = ("better" if mean > 0 else "worse") if settled else ""
-        needed = None if settled else self.more_needed(comparisons)
+        lucky = not settled and p_holm < ALPHA and len(self.table) > 1
+        needed = None if settled or lucky else self.more_needed(comparisons)
+        verdict = f"not distinguishable with n = {len(self.samples):,}; {_OTHER_DRAWS}" if lucky else verdict
         return Comparison(
             baseline=self.baseline,
             other=self.other,

@@ -15,25 +15,6 @@ POWER = 0.8
 ALPHA = 0.05
 
 
-def samples_needed(gap: float, discordant: float, power: float = POWER, alpha: float = ALPHA) -> int:
-    """Return how many paired samples show this gap of two accuracies with this power.
-
-    Args:
-        gap: The true difference of the accuracies (0…1, the sign is ignored).
-        discordant: The share of samples on which exactly one of the two is right.
-        power: The probability of seeing the gap.
-        alpha: The probability of seeing one that is not there (two-sided).
-
-    Raises:
-        SettingError: if the gap is 0 or larger than the discordant share.
-
-    Source: Connor 1987, "Sample size for testing differences in proportions for the paired-sample design".
-    """
-    if abs(gap) > discordant:
-        raise SettingError(f"A gap of {gap} cannot come from differences on {discordant:.1%} of the samples.")
-    return samples_needed_for_scores(gap, discordant, power, alpha)
-
-
 def samples_needed_for_scores(gap: float, mean_square: float, power: float = POWER, alpha: float = ALPHA) -> int:
     """Return how many paired samples show this gap of two mean scores with this power.
 
@@ -67,7 +48,7 @@ def detectable_gap(
     Raises:
         SettingError: if n is below 1, or the discordant share is not in 0…1.
 
-    Source: Connor 1987 (the inverse of `samples_needed`).
+    Source: Connor 1987 (the inverse of `samples_needed_for_scores`).
     """
     if n < 1 or not 0 <= discordant <= 1:
         raise SettingError(f"n = {n} with {discordant:.1%} discordant samples makes no sense.")
@@ -114,9 +95,6 @@ def power_record(n: int, tried: int, accuracy: float, discordant: float, *, scor
     """
     gap = detectable_gap(n, discordant, scores=scores)
     curse = winners_curse(accuracy, n, tried)
-    needed = None
-    if discordant >= (0.05**2 if scores else 0.05):
-        needed = samples_needed_for_scores(0.05, discordant)
     sentences = [_seen(n, gap, discordant, scores)]
     if tried > 1:
         sentences.append(
@@ -128,7 +106,6 @@ def power_record(n: int, tried: int, accuracy: float, discordant: float, *, scor
         "tried": tried,
         "discordant": discordant,
         "detectable_gap": gap,
-        "samples_for_5_points": needed,
         "winners_curse": curse,
         "sentences": sentences,
     }

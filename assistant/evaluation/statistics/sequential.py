@@ -18,8 +18,8 @@ from numpy.polynomial.legendre import leggauss
 from scipy.special import betainc, betaln
 
 from assistant.errors import DataError, SettingError, UnknownName
+from assistant.evaluation.statistics.power import ALPHA as ALPHA
 
-ALPHA = 0.05
 PRIOR = 1.0
 """The `a` of the Beta(a, a) mixture; 1 spreads the bets evenly over all shares of wins."""
 
@@ -47,25 +47,6 @@ def log_evidence(wins: int, losses: int, prior: float = PRIOR) -> float:
         return -math.inf
     pairs = (wins + losses + 1) * math.log(2)
     return pairs + float(betaln(a, b) - betaln(prior, prior)) + math.log(above_half)
-
-
-def anytime_p_value(differences: Sequence[float], prior: float = PRIOR) -> float:
-    """Return the two-sided p-value of paired differences that arrived in this order, looked at after each.
-
-    It stays valid whenever one stops, and never grows with more samples: the inverse of the highest
-    e-value so far, of which the better direction counts at half weight.
-
-    Raises:
-        SettingError: if a difference lies outside -1…1.
-
-    Source: Ville 1939; Shafer et al. 2011, "Test martingales, Bayes factors and p-values".
-    """
-    up, down, highest = _Bets(prior), _Bets(prior), 0.0
-    for difference in differences:
-        up.add(difference)
-        down.add(-difference)
-        highest = max(highest, float(np.logaddexp(up.log_evidence, down.log_evidence)) - math.log(2))
-    return math.exp(-highest)
 
 
 class _Bets:

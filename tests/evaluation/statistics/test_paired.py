@@ -204,3 +204,16 @@ def test_arms_that_always_agree_may_still_differ_by_the_bound_of_none_in_n():
     groups = {f"s{row}": f"film {row // 5}" for row in range(10)}
     (grouped,) = compare_arms("base", scores(10, 0, 0), groups=groups, binary=True)
     assert grouped.interval.high == pytest.approx(wilson(0, 2).high)
+
+
+def test_a_lucky_draw_is_no_finding_however_many_samples_there_are():
+    luck = {0: 0.45, 1: 0.5, 2: 0.8}
+    base = {f"s{row}": 0.5 for row in range(300)}
+    drawn = {
+        sample: {seed: score + 0.01 * (row % 2) for seed, score in luck.items()} for row, sample in enumerate(base)
+    }
+    (found,) = compare_arms("base", {"base": base, "drawn": drawn}, binary=False)
+    assert found.p_holm < 0.05
+    assert not found.settled
+    assert found.needed is None
+    assert found.verdict == "not distinguishable with n = 300; more samples do not help, other seeds come out otherwise"

@@ -6,7 +6,6 @@ from assistant.evaluation.statistics.paired import mcnemar_exact
 from assistant.evaluation.statistics.power import (
     detectable_gap,
     power_record,
-    samples_needed,
     samples_needed_for_scores,
     winners_curse,
 )
@@ -18,20 +17,15 @@ from assistant.evaluation.statistics.power import (
         (0.02, (979, 1960, 2941, 3923)),
         (0.03, (434, 870, 1306, 1742)),
         (0.05, (155, 312, 469, 626)),
-        (0.10, (None, 77, 116, 155)),
     ],
 )
 def test_samples_needed_is_the_known_table(gap, needed):
     for discordant, expected in zip((0.05, 0.10, 0.15, 0.20), needed, strict=True):
-        if expected is None:
-            with pytest.raises(SettingError, match="cannot come from"):
-                samples_needed(gap, discordant)
-        else:
-            assert samples_needed(gap, discordant) == expected
+        assert samples_needed_for_scores(gap, discordant) == expected
 
 
 def test_that_many_samples_really_have_that_power():
-    n = samples_needed(0.05, 0.15)
+    n = samples_needed_for_scores(0.05, 0.15)
     generator = np.random.default_rng(0)
     counts = generator.multinomial(n, [0.10, 0.05, 0.85], size=1500)
     found = np.mean([mcnemar_exact(int(wins), int(losses)) < 0.05 for wins, losses, _ in counts])
@@ -39,16 +33,16 @@ def test_that_many_samples_really_have_that_power():
 
 
 def test_the_sign_of_the_gap_does_not_matter():
-    assert samples_needed(-0.05, 0.2) == samples_needed(0.05, 0.2) == 626
+    assert samples_needed_for_scores(-0.05, 0.2) == samples_needed_for_scores(0.05, 0.2) == 626
 
 
 def test_a_gap_of_nothing_needs_no_number():
     with pytest.raises(SettingError, match="gap of 0"):
-        samples_needed(0, 0.1)
+        samples_needed_for_scores(0, 0.1)
 
 
 def test_scores_need_fewer_samples_than_right_and_wrong_if_they_differ_less():
-    assert samples_needed_for_scores(0.1, 0.02) < samples_needed(0.1, 0.1)
+    assert samples_needed_for_scores(0.1, 0.02) < samples_needed_for_scores(0.1, 0.1)
     with pytest.raises(SettingError, match="mean square"):
         samples_needed_for_scores(0.5, 0.1)
 
@@ -56,7 +50,7 @@ def test_scores_need_fewer_samples_than_right_and_wrong_if_they_differ_less():
 @pytest.mark.parametrize(("n", "discordant"), [(155, 0.05), (312, 0.1), (1742, 0.2), (155, 0.2)])
 def test_detectable_gap_is_the_inverse(n, discordant):
     gap = detectable_gap(n, discordant)
-    assert samples_needed(gap, discordant) == pytest.approx(n, abs=1)
+    assert samples_needed_for_scores(gap, discordant) == pytest.approx(n, abs=1)
 
 
 def test_too_few_samples_detect_no_gap():
@@ -91,7 +85,6 @@ def test_a_single_strategy_has_no_curse():
 def test_the_power_record_says_it_in_sentences():
     record = power_record(200, 3, 0.85, 0.15)
     assert record["detectable_gap"] == pytest.approx(0.0763, abs=1e-3)
-    assert record["samples_for_5_points"] == 469
     assert "a true gap of 7.6 points" in record["sentences"][0]
     assert "up to 2.1 points better" in record["sentences"][1]
     alone = power_record(10, 1, 0.5, 0.1)
@@ -114,8 +107,3 @@ def test_scores_that_differ_little_show_small_gaps():
     assert record["sentences"][0].startswith(
         "With n = 100 and scores that differ by 6.3 points (root mean square), a true gap of 1.8 points would be seen"
     )
-    assert record["samples_for_5_points"] == samples_needed_for_scores(0.05, 0.004)
-
-
-def test_scores_that_hardly_differ_never_reach_five_points():
-    assert power_record(100, 2, 0.2, 0.002, scores=True)["samples_for_5_points"] is None

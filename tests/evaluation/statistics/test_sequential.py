@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from scipy.stats import beta, binom
 
 from assistant.errors import DataError, SettingError, UnknownName
-from assistant.evaluation.statistics.sequential import Race, _Bets, anytime_p_value, log_evidence
+from assistant.evaluation.statistics.sequential import Race, _Bets, log_evidence
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (10, 2), (3, 9), (60, 40)])
@@ -46,16 +46,7 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(SettingError):
         log_evidence(-1, 2)
     with pytest.raises(SettingError, match="between -1 and 1"):
-        anytime_p_value([2.0])
-
-
-def test_anytime_p_value_never_grows_and_starts_at_one():
-    differences = [1, 1, 1, 1, 1, 1, -1, -1, -1, -1]
-    p_values = [anytime_p_value(differences[:stop]) for stop in range(len(differences) + 1)]
-    assert p_values[0] == 1
-    assert p_values == sorted(p_values, reverse=True)
-    assert anytime_p_value([1.0] * 12) < 0.01
-    assert anytime_p_value([1.0] * 12) == pytest.approx(anytime_p_value([-1.0] * 12))
+        _Bets(1.0).add(2.0)
 
 
 def test_looking_after_every_sample_is_wrong_in_at_most_5_percent():
@@ -63,7 +54,8 @@ def test_looking_after_every_sample_is_wrong_in_at_most_5_percent():
     stopped = fixed = 0
     for _ in range(300):
         signs = generator.choice([-1.0, 0.0, 1.0], size=200, p=[0.15, 0.7, 0.15])
-        stopped += anytime_p_value(signs) <= 0.05
+        wins, losses = np.cumsum(signs > 0), np.cumsum(signs < 0)
+        stopped += any(log_evidence(*counts) >= np.log(1 / 0.05) for counts in zip(wins, losses, strict=True))
         running = np.cumsum(signs)
         pairs = np.maximum(1, np.cumsum(np.abs(signs)))
         fixed += bool((np.abs(running) / np.sqrt(pairs) > 1.96)[10:].any())
