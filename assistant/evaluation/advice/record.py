@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from assistant.evaluation.advice.leaks import leak_notes, leakage
 from assistant.evaluation.advice.plan import AdvicePlan
 from assistant.evaluation.advice.words import recommendation
 from assistant.evaluation.metrics.leaderboard import sample_means, summarise
@@ -44,6 +45,7 @@ def advice_record(plan: AdvicePlan, ran: Ran, created: str) -> dict[str, Any]:
     dev = summarise(_all(ran.dev), task, draws=_DEV_DRAWS)
     test = summarise(_all(ran.test), task)
     pairs = _pairs(ran, task)
+    leaks = leakage(plan, task, ran.dev, ran.test)
     return {
         "format": FORMAT,
         "name": plan.name,
@@ -72,7 +74,8 @@ def advice_record(plan: AdvicePlan, ran: Ran, created: str) -> dict[str, Any]:
         "spent": _spent(ran),
         "power": _power(plan, ran, task, pairs),
         "left_out": dict(plan.left_out),
-        "notes": list(plan.notes),
+        "leakage": leaks,
+        "notes": [*plan.notes, *leak_notes(leaks)],
     }
 
 

@@ -258,11 +258,14 @@ def _trust(record: Record) -> Section:
     return Section("How far to trust this", [*record["power"]["sentences"], *record["notes"]])
 
 
+_SETTINGS = ("settings", "dev", "test", "index", "index_facts", "prompts_sha256", "model", "data")
+
+
 def _again(record: Record) -> Section:
     rows = [(name, reason) for name, reason in record["left_out"].items()]
     settings = [
         *(("settings hash", record["settings_hash"]),),
-        *_flat({name: record["settings"][name] for name in ("settings", "dev", "test", "index", "model", "data")}),
+        *_flat({name: record["settings"][name] for name in _SETTINGS}),
     ]
     return Section(
         "Not in the race" if rows else "To do it again",

@@ -9,12 +9,15 @@ from dataclasses import replace
 import pytest
 
 from assistant.answering import Assistant
+from assistant.cli import run
 from assistant.errors import RunProblem, SettingError, ShotwiseError
 from assistant.evaluation.advice.advisor import PLAN, RECORD, advise
+from assistant.evaluation.advice.plan import plan_advice
 from assistant.evaluation.advice.report import html_advice, markdown_advice
 from assistant.evaluation.reports.report import without_timings
 from assistant.evaluation.running.journal import read_journal
 from assistant.generation.chat_model import ScriptedModel
+from assistant.settings import AdviceSettings
 from tests.evaluation.advice_runs import NOUNS, advised, planned, reader, write_source, yes
 
 # The race and the choice
@@ -196,6 +199,29 @@ def test_the_folder_of_an_evaluation_is_refused_and_left_as_it_is(home, file):
     with pytest.raises(RunProblem, match="another run, not of an advice"):
         advised(home, strategies=("zero-shot",), budget=200)
     assert [one.name for one in folder.iterdir()] == [file]
+
+
+def test_an_index_that_holds_the_samples_is_told_and_counted(home):
+    source = write_source(home)
+    run(("index", "build", source, "--name", "same", "--task", "sentiment", "--encoder", "toy"))
+    assistant = Assistant(ScriptedModel(reader))
+    asked = {"strategies": ("zero-shot", "dynamic-few-shot"), "budget": 400}
+    plan = plan_advice(source, assistant, AdviceSettings(**asked), task="sentiment", index="same")
+    record = advise(plan, assistant, home / "runs" / "leaky")
+    found = record["leakage"]
+    assert found["guard"]
+    for part in ("dev", "test"):
+        assert found[part]["same_text"] == found[part]["n"] == record[part]["n"]
+        assert found[part]["shown"] == {}
+        told = f"{record[part]['n']} of {record[part]['n']} {part} samples also stand among the demonstrations"
+        assert any(note.startswith(told) and note.endswith("none was shown for itself.") for note in record["notes"])
+        assert told in markdown_advice(record)
+
+
+def test_rows_of_its_own_training_part_are_no_leak(one_advice):
+    _, record, _, _ = one_advice
+    assert record["leakage"]["test"]["same_text"] == record["leakage"]["test"]["same_id"] == 0
+    assert not any("word for word" in note for note in record["notes"])
 
 
 def test_samples_that_cannot_be_told_apart_are_refused(home):
