@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,8 @@ from assistant.retrieval.opened import DemonstrationIndex
 from assistant.retrieval.selectors import Pool, select
 from assistant.settings import GuardSettings, RetrievalSettings
 
+FITTED = ("majority", "logistic-regression")
+"""Baselines that learn from all rows of the index at once."""
 _MOST_STEPS = 2000
 
 
@@ -199,12 +201,21 @@ def _seen(samples: Sequence[Sample], settings: RetrievalSettings) -> _Seen:
     )
 
 
-def _fitting_rows(index: DemonstrationIndex, task: Task, seen: _Seen) -> list[tuple[int, Demonstration]]:
-    rows = []
+def rows_are_left(samples: Sequence[Sample], index: DemonstrationIndex, task: Task, guard: GuardSettings) -> bool:
+    """Return whether the baselines that are fitted may use any row of the index: not all are evaluated themselves."""
+    seen = _seen(samples, RetrievalSettings(guard=guard))
+    return next(_usable_rows(index, task, seen), None) is not None
+
+
+def _usable_rows(index: DemonstrationIndex, task: Task, seen: _Seen) -> Iterator[tuple[int, Demonstration]]:
     for at in range(len(index)):
         adapted = task.adapt(index.demonstration(at))
         if isinstance(adapted, Demonstration) and not seen.has(adapted):
-            rows.append((at, adapted))
+            yield at, adapted
+
+
+def _fitting_rows(index: DemonstrationIndex, task: Task, seen: _Seen) -> list[tuple[int, Demonstration]]:
+    rows = list(_usable_rows(index, task, seen))
     if not rows:
         raise IndexMismatch(
             f"No row of the index '{index.name}' can be used for the task '{task.name}'.",

@@ -58,8 +58,15 @@ class Plan:
     """Rows, encoder and hashes of the index; empty without one."""
     prompts_sha256: str = ""
     """Of the task's file and of every template that is used."""
+    strategies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Strategy → its row (selector, order, samples …) as it was when this was planned."""
     notes: tuple[str, ...] = ()
     """What was decided while planning and a reader should know."""
+
+    def __post_init__(self) -> None:
+        """Write down what the strategies are, unless that was done when it was planned."""
+        if not self.strategies:
+            object.__setattr__(self, "strategies", {arm.strategy: _row(arm.strategy) for arm in self.asked})
 
     def seeds_of(self, arm: Arm) -> tuple[int, ...]:
         """Return the seeds of an arm: all where something is drawn by chance, else the first alone."""
@@ -96,10 +103,18 @@ class Plan:
         return _sha256([sample.id for sample in self.samples])
 
     def settings(self) -> dict[str, Any]:
-        """Return everything that decides the outcomes, as plain data; the samples as a hash."""
+        """Return everything that decides the outcomes, as plain data; the samples as a hash.
+
+        Where contents are known by a hash, the place where they lie is left out: it decides nothing.
+        """
         record = asdict(self)
         for name in ("name", "samples", "notes", "index_facts"):
             del record[name]
+        if self.data.get("sha256"):
+            record["data"].pop("source", None)
+        identity = record["model"].get("identity") or {}
+        if "weights" in identity or "revision" in identity:
+            identity.pop("place", None)
         record["index_manifest"] = dict(self.index_facts)
         record["samples"] = {
             "n": len(self.samples),
@@ -140,6 +155,12 @@ class Plan:
 def check_key(block: Block, when: str) -> str:
     """Return what names a check (`first` or `again`) in a journal."""
     return f"check/{when}/{block.key}"
+
+
+def _row(strategy: str) -> dict[str, Any]:
+    """Return what decides a strategy's outcomes: its row without what only a reader looks at."""
+    row: dict[str, Any] = json.loads(json.dumps(asdict(find_strategy(strategy))))
+    return {name: value for name, value in row.items() if name not in ("title", "about", "source")}
 
 
 def is_random(arm: Arm, retrieval: RetrievalSettings, sampling: SamplingSettings) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from assistant import paths
 from assistant.errors import IndexMismatch, IndexNotFound, SettingError, UnknownName
 from assistant.evaluation.outcomes import BASELINES, CALIBRATIONS, Arm
-from assistant.evaluation.running.baselines import baselines_for
+from assistant.evaluation.running.baselines import FITTED, baselines_for, rows_are_left
 from assistant.evaluation.running.plan import Plan, is_random
 from assistant.evaluation.running.reference_scores import REFERENCED, check_calibration
 from assistant.evaluation.running.wanted import Found, Wanted, found_samples
@@ -24,7 +24,7 @@ from assistant.records import Demonstration
 from assistant.retrieval.building import BuildProgress
 from assistant.retrieval.builtin import BUILT_IN, build_built_in
 from assistant.retrieval.opened import DemonstrationIndex
-from assistant.settings import READINGS
+from assistant.settings import READINGS, GuardSettings
 
 __all__ = ["CHOICES_OF_READING", "Wanted", "plan_evaluation", "with_model"]
 
@@ -45,25 +45,13 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
     Raises:
         ShotwiseError: for the first thing that cannot be done, in one sentence.
     """
-    if wanted.name is not None:
-        paths.checked_name(wanted.name, "evaluation")
-    strategies = [find_strategy(name) for name in dict.fromkeys(wanted.strategies)]
-    data = found_samples(wanted)
+    strategies, data, readings = _checked(wanted)
     task = data.task
-    if wanted.label_names:
-        task.renamed(wanted.label_names)
-    task.wording(wanted.wording)
-    readings = _readings(wanted, task)
-    for strategy in strategies:
-        strategy.check_fits(task)
-    if strategies:
-        # Before an index is built, which takes a while.
-        _arms(strategies, readings, wanted)
     index = _index(wanted, data, strategies, report)
     chosen = strategies or _fitting(task, index, readings, wanted)
     _check_index(index, task, chosen)
     arms, notes = _arms(chosen, readings, wanted)
-    arms, more = _with_baselines(arms, task, index)
+    arms, more = _with_baselines(arms, data, index, wanted.retrieval.guard)
     plan = Plan(
         name=wanted.name or "",
         task=task.name,
@@ -85,6 +73,23 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
         notes=(*data.notes, *notes, *more, *(index.notes if index is not None else ())),
     )
     return replace(plan, notes=(*plan.notes, *_seed_notes(plan)))
+
+
+def _checked(wanted: Wanted) -> tuple[list[Strategy], Found, tuple[str, ...]]:
+    """Return strategies, data and readings; what can be refused before an index is built is refused here."""
+    if wanted.name is not None:
+        paths.checked_name(wanted.name, "evaluation")
+    strategies = [find_strategy(name) for name in dict.fromkeys(wanted.strategies)]
+    data = found_samples(wanted)
+    if wanted.label_names:
+        data.task.renamed(wanted.label_names)
+    data.task.wording(wanted.wording)
+    readings = _readings(wanted, data.task)
+    for strategy in strategies:
+        strategy.check_fits(data.task)
+    if strategies:
+        _arms(strategies, readings, wanted)
+    return strategies, data, readings
 
 
 def with_model(plan: Plan, model: ChatModel) -> Plan:
@@ -212,11 +217,20 @@ def _arms(
 
 
 def _with_baselines(
-    arms: tuple[Arm, ...], task: Task, index: DemonstrationIndex | None
+    arms: tuple[Arm, ...], data: Found, index: DemonstrationIndex | None, guard: GuardSettings
 ) -> tuple[tuple[Arm, ...], tuple[str, ...]]:
+    """Return the arms with those that ask no language model, and a note on those that cannot be."""
     if index is None:
         return arms, ("There is no index, so the rows without a language model (majority, kNN vote …) are missing.",)
-    return (*arms, *(Arm(name, "none") for name in BASELINES if name in baselines_for(task))), ()
+    names = [name for name in BASELINES if name in baselines_for(data.task)]
+    notes: tuple[str, ...] = ()
+    left_out = [name for name in names if name in FITTED]
+    if left_out and not rows_are_left(data.samples, index, data.task, guard):
+        names = [name for name in names if name not in left_out]
+        notes = (
+            f"Every row of the index is evaluated itself, so none is left to fit: no {' and no '.join(left_out)}.",
+        )
+    return (*arms, *(Arm(name, "none") for name in names)), notes
 
 
 def _baseline(name: str | None, arms: Sequence[Arm]) -> str:

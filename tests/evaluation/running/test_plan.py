@@ -26,6 +26,7 @@ CHANGES = {
     "model": {"name": "scripted", "identity": {"weights": "other"}},
     "index_facts": {"name": "toy", "files": {"rows.jsonl": "other"}},
     "prompts_sha256": "other",
+    "strategies": {"zero-shot": {"samples": 3}},
 }
 
 
@@ -128,3 +129,28 @@ def test_a_difference_is_told_in_words():
     assert "retrieval.k was 4, is 8" in told
     assert "seeds was [0, 1], is [0, 1, 2]" in told
     assert difference(old, old) == ""
+
+
+def test_what_a_strategy_is_belongs_to_the_plan_and_is_kept_as_it_was():
+    plan = toy_plan()
+    row = plan.settings()["strategies"]["random-few-shot"]
+    assert (row["selector"], row["samples"], row["random_labels"]) == ("random", 1, False)
+    assert set(plan.strategies) == {arm.strategy for arm in plan.asked}
+    changed = {name: {**one, "samples": one["samples"] + 1} for name, one in plan.strategies.items()}
+    kept = Plan.from_json(json.loads(json.dumps(replace(plan, strategies=changed).to_json())))
+    assert kept.strategies == changed
+    assert kept.hash != plan.hash
+
+
+def test_the_same_contents_in_another_place_are_the_same_plan():
+    def placed(source, place, weights="w"):
+        identity = {"place": place, "weights": weights}
+        return toy_plan(data={"source": source, "sha256": "abc"}, model={"name": "m", "identity": identity})
+
+    here, there = placed("rows.csv", "/models/m"), placed("/data/rows.csv", "/elsewhere/m")
+    assert here.hash == there.hash
+    assert there.data["source"] == "/data/rows.csv", "it is still told"
+    assert there.model["identity"]["place"] == "/elsewhere/m"
+    assert placed("rows.csv", "/models/m", "other").hash != here.hash
+    unhashed = [toy_plan(model={"identity": {"place": place}}).hash for place in ("a/b", "a/c")]
+    assert unhashed[0] != unhashed[1]

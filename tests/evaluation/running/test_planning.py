@@ -7,12 +7,13 @@ import pytest
 from assistant.errors import DataError, IndexMismatch, IndexNotFound, PromptError, SettingError, UnknownName
 from assistant.evaluation.outcomes import BASELINES, Arm
 from assistant.evaluation.running.planning import plan_evaluation, with_model
+from assistant.evaluation.running.runner import evaluate
 from assistant.evaluation.running.wanted import Wanted
 from assistant.generation.chat_model import ScriptedModel
 from assistant.retrieval.index import DemonstrationIndex
-from assistant.settings import EvaluationSettings, RetrievalSettings
-from tests.evaluation.runs import SAMPLES
-from tests.toys import make_explained, make_problems, make_reviews
+from assistant.settings import EvaluationSettings, GuardSettings, RetrievalSettings
+from tests.evaluation.runs import SAMPLES, assistant
+from tests.toys import REVIEWS, make_explained, make_problems, make_reviews
 
 ROWS = [{"id": one.id, "text": one.inputs["text"], "label": one.targets[0]} for one in SAMPLES]
 
@@ -148,6 +149,25 @@ def test_without_an_index_there_are_no_baselines_and_that_is_said(home):
     assert not any(name.startswith(("dynamic", "random")) for name in strategies(plan))
     assert any("without a language model" in note for note in plan.notes)
     assert plan.index is None
+
+
+def test_where_the_whole_index_is_evaluated_nothing_is_fitted_and_that_is_said(toy, home):
+    labels = ("negative", "positive")
+    own = write(home, [{"id": row, "text": text, "label": labels[label]} for row, text, label in REVIEWS])
+    plan = planned(own, strategies=("zero-shot",))
+    assert [arm.strategy for arm in plan.arms if arm.is_baseline] == ["knn-vote"]
+    assert any(note.endswith("no majority and no logistic-regression.") for note in plan.notes)
+    assert evaluate(plan, assistant(), home / "runs" / "own")["finished"]
+    off = RetrievalSettings(guard=GuardSettings(enabled=False))
+    open_plan = planned(own, strategies=("zero-shot",), retrieval=off)
+    assert {arm.strategy for arm in open_plan.arms if arm.is_baseline} == set(BASELINES)
+
+
+def test_a_file_in_another_folder_is_the_same_plan(toy, home):
+    (home / "deep").mkdir()
+    one, other = planned(write(home, ROWS)), planned(write(home / "deep", ROWS))
+    assert one.hash == other.hash
+    assert one.data["source"] != other.data["source"]
 
 
 def test_the_first_arm_is_the_baseline_unless_another_is_named(toy, rows):
