@@ -17,7 +17,9 @@ from assistant.commands.terminal import say, show, show_json, table
 from assistant.settings import AdviceSettings, EncoderSettings, RetrievalSettings, SamplingSettings
 
 if TYPE_CHECKING:
+    from assistant.answering import Assistant
     from assistant.data import Fields
+    from assistant.evaluation.advice.plan import AdvicePlan
 
 
 @dataclass(frozen=True)
@@ -118,29 +120,16 @@ def advise(
     """Say which strategy to use: all race on one part of the rows, the best are measured on another."""
     from assistant import paths
     from assistant.evaluation.advice.advisor import advise as carry_out
-    from assistant.evaluation.advice.plan import plan_advice
     from assistant.evaluation.advice.report import html_advice, markdown_advice
     from assistant.generation.loading import check_model
 
     output.check()
-    settings, fields = spending.settings(), rows.fields()
+    spending.settings()  # what is out of its range is told before the model is loaded
     if name is not None:
         paths.checked_name(name, "advice")
     check_model(model.settings())
     assistant = load_assistant(model.settings())
-    with build_bars() as bars:
-        plan = plan_advice(
-            source,
-            assistant,
-            settings,
-            task=rows.task,
-            data_dir=rows.data,
-            fields=fields,
-            split=rows.split,
-            index=spending.index,
-            name=name,
-            progress=bars,
-        )
+    plan = _planned(source, name, rows, spending, assistant)
     folder = paths.runs() / plan.name
     with stop_signal() as stop, Board("model calls") as board:
         record = carry_out(plan, assistant, folder, stop=stop, report=board.tell)
@@ -149,6 +138,27 @@ def advise(
         raise typer.Exit(STOPPED)
     output.write_pages(record, html=lambda: html_advice(record), markdown=lambda: markdown_advice(record))
     show_json(record) if as_json else show(_told(record, folder))
+
+
+def _planned(
+    source: str, name: str | None, rows: RowOptions, spending: BudgetOptions, assistant: Assistant
+) -> AdvicePlan:
+    """Return the plan of what was asked for, showing a bar for an index that is built."""
+    from assistant.evaluation.advice.plan import plan_advice
+
+    with build_bars() as bars:
+        return plan_advice(
+            source,
+            assistant,
+            spending.settings(),
+            task=rows.task,
+            data_dir=rows.data,
+            fields=rows.fields(),
+            split=rows.split,
+            index=spending.index,
+            name=name,
+            progress=bars,
+        )
 
 
 def _told(record: Mapping[str, Any], folder: Path) -> str:
