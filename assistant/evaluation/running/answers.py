@@ -221,8 +221,7 @@ def outcome_of(sample: Sample, arm: Arm, answer: Answer, task: Task, own: Mappin
         demonstrations=tuple((hit.demonstration.id, hit.similarity) for hit in answer.demonstrations),
         excluded=tuple((one.demonstration.id, one.reason, one.similarity) for one in answer.excluded),
         nearest_similarity=max((cosine for cosine in seen if cosine is not None), default=None),
-        # There is no history, so all that can have been dropped are demonstrations.
-        dropped=len(answer.dropped),
+        dropped=len(answer.dropped),  # there is no history that could have been
         cut=any(call.finish == "length" for call in answer.calls),
         prompt_tokens=answer.prompt_tokens,
         new_tokens=answer.new_tokens,
