@@ -11,7 +11,7 @@ from assistant.evaluation.recipes.published import Claim, claim
 from assistant.evaluation.recipes.recipe import Recipe
 from assistant.evaluation.reports.report import Part
 from assistant.evaluation.statistics.intervals import wilson
-from assistant.evaluation.statistics.paired import holm, mcnemar_exact
+from assistant.evaluation.statistics.p_values import holm, mcnemar_exact
 
 
 def published_lines(names: Iterable[str]) -> list[dict[str, Any]]:

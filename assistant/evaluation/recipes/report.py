@@ -14,7 +14,8 @@ from assistant.evaluation.recipes.published import claim
 from assistant.evaluation.recipes.recipe import Recipe, RecipeRun, read_as_published
 from assistant.evaluation.reports import words
 from assistant.evaluation.reports.report import Part, markdown_table
-from assistant.evaluation.statistics.paired import Comparison, compare_arms, holm
+from assistant.evaluation.statistics.p_values import holm
+from assistant.evaluation.statistics.paired import Comparison, compare_arms
 from assistant.prompting.tasks import load_task
 
 FORMAT = 1

@@ -22,7 +22,8 @@ from assistant.evaluation.reports.words import p_value as p_words
 from assistant.evaluation.reports.words import points
 from assistant.evaluation.running.baselines import baseline_outcomes
 from assistant.evaluation.statistics.intervals import Interval
-from assistant.evaluation.statistics.paired import compare_arms, holm
+from assistant.evaluation.statistics.p_values import holm
+from assistant.evaluation.statistics.paired import compare_arms
 from assistant.evaluation.statistics.power import ALPHA
 from assistant.evaluation.studies.study import Study, Variant, ask_variants, groups_of, interval_of
 from assistant.prompting.strategies import find_strategy

@@ -18,7 +18,8 @@ from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.reports.plots import percent
 from assistant.evaluation.running.baselines import baseline_outcomes, baselines_for
 from assistant.evaluation.statistics.intervals import Interval, two_way_bootstrap, wilson
-from assistant.evaluation.statistics.paired import holm, interval_of_differences, permutation_test
+from assistant.evaluation.statistics.p_values import holm, permutation_test
+from assistant.evaluation.statistics.paired import interval_of_differences
 from assistant.evaluation.studies.study import Study, Variant, ask_variants, groups_of
 from assistant.prompting.strategies import find_strategy
 from assistant.settings import RetrievalSettings

@@ -9,7 +9,7 @@ from assistant import __version__
 from assistant.evaluation.outcomes import BASELINES, Arm, Outcome, Sample
 from assistant.evaluation.running.record import outcomes_by_arm, run_record, versions
 from assistant.evaluation.running.runner import evaluate
-from assistant.evaluation.statistics.paired import holm, mcnemar_exact
+from assistant.evaluation.statistics.p_values import holm, mcnemar_exact
 from assistant.retrieval.index import delete_index
 from assistant.settings import GuardSettings, RetrievalSettings
 from tests.evaluation.runs import ARMS, SAMPLES, assistant, toy_plan

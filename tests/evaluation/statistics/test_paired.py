@@ -10,7 +10,8 @@ from statsmodels.stats.multitest import multipletests
 
 from assistant.errors import DataError, UnknownName
 from assistant.evaluation.statistics.intervals import wilson
-from assistant.evaluation.statistics.paired import compare_arms, holm, mcnemar_exact, paired_bootstrap, permutation_test
+from assistant.evaluation.statistics.p_values import holm, mcnemar_exact, permutation_test
+from assistant.evaluation.statistics.paired import compare_arms, paired_bootstrap
 
 
 @pytest.mark.parametrize(("wins", "losses", "p"), [(2, 1, 1.000), (10, 2, 0.039), (10, 3, 0.092)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from assistant.errors import SettingError
-from assistant.evaluation.statistics.paired import mcnemar_exact
+from assistant.evaluation.statistics.p_values import mcnemar_exact
 from assistant.evaluation.statistics.power import (
     detectable_gap,
     power_record,
