@@ -89,7 +89,7 @@ def test_json_is_the_whole_result(shotwise):
         (("recipe", "show", "x"), "Known: bbh"),
         ((*GSM8K[:-1], "0"), "At least 1 sample"),
         (("recipe", "run", "mmlu", "--model", "scripted"), "--data DIR"),
-        (("recipe", "run", "mmlu", "--model", "scripted", "--data", "nowhere"), "needs 'mmlu/dev.jsonl'"),
+        (("recipe", "run", "mmlu", "--model", "scripted", "--data", "nowhere"), "There is no folder 'nowhere'"),
         ((*GSM8K, "--out", "no/such/folder/r.json"), "no/such/folder"),
         (("recipe", "run", "gsm8k", "--model", "no-such-model"), "no-such-model"),
     ],
