@@ -182,7 +182,9 @@ def _publish(folder: Path, output: OutputOptions, record: Mapping[str, Any]) -> 
 
 def _told(record: Mapping[str, Any], folder: Path) -> str:
     """Return the run as it is told on a terminal."""
-    notes = [f"- {note}" for note in record["notes"]]
+    from assistant.evaluation.reports.words import warnings
+
+    notes = [f"- {note}" for note in (*warnings(record), *record["notes"])]
     power = [f"- {sentence}" for sentence in (record["power"] or {}).get("sentences", ())]
     return "\n".join(
         (

@@ -54,6 +54,11 @@ def test_the_leaderboard_the_comparisons_and_the_files_are_shown(shotwise, argum
     assert "Done." in err
 
 
+def test_many_unreadable_replies_are_a_warning_on_the_terminal_too(shotwise, arguments):
+    assert "of the replies could not be read" in shotwise(*arguments, "--reading", "generate", "--name", "g")[1]
+    assert "could not be read" not in shotwise(*arguments, "--name", "l")[1]
+
+
 def test_json_is_the_whole_record(shotwise, arguments, home):
     code, out, _ = shotwise(*arguments, "--name", "mine", "--json")
     assert code == 0

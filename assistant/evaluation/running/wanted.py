@@ -67,9 +67,19 @@ def found_samples(wanted: Wanted) -> Found:
         )
     if not data.samples:
         raise DataError(f"'{wanted.source}' has no samples to answer.")
-    short = len(data.samples) < wanted.evaluation.limit
-    notes = (*data.notes, f"All {len(data.samples)} samples that there are were taken.") if short else data.notes
-    return replace(data, samples=tuple(map(_stripped, data.samples)), notes=notes)
+    notes = [*data.notes, *_one_label_note(data)]
+    if len(data.samples) < wanted.evaluation.limit:
+        notes.append(f"All {len(data.samples)} samples that there are were taken.")
+    return replace(data, samples=tuple(map(_stripped, data.samples)), notes=tuple(notes))
+
+
+def _one_label_note(data: Found) -> tuple[str, ...]:
+    """Return what has to be said of samples that are all of one label: whoever always says it is always right."""
+    labels = {sample.targets for sample in data.samples}
+    if not data.task.labels or len(labels) > 1 or len(data.samples) < 2:
+        return ()
+    label = data.samples[0].targets[0]
+    return (f"All {len(data.samples)} samples are '{label}': no accuracy here tells strategies apart.",)
 
 
 def _stripped(sample: Sample) -> Sample:

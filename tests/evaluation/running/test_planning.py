@@ -71,6 +71,13 @@ def test_fewer_samples_than_asked_for_are_said(toy, rows):
     assert "All 7 samples that there are were taken." not in planned(rows, evaluation=EvaluationSettings(limit=7)).notes
 
 
+def test_samples_of_one_label_only_are_said_to_show_nothing(toy, home, rows):
+    source = write(home, [row for row in ROWS if row["label"] == "positive"], "one.jsonl")
+    count = sum(row["label"] == "positive" for row in ROWS)
+    assert any(f"All {count} samples are 'positive'" in note for note in planned(source).notes)
+    assert not any("no accuracy here" in note for note in planned(rows).notes)
+
+
 def test_bad_rows_are_counted_and_the_first_is_named(toy, home):
     source = write(home, [*ROWS, {"id": "x", "text": "odd", "label": "sideways"}])
     assert any("1 rows of rows.jsonl were skipped; the first: line 8" in note for note in planned(source).notes)
