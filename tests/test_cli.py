@@ -351,6 +351,7 @@ def test_strategy_list_json_is_the_table(shotwise):
     rows = json.loads(shotwise("strategy", "list", "--json")[1])
     assert [row["name"] for row in rows] == list(STRATEGIES)
     keys = {"name", "title", "about", "selector", "reasoning", "samples", "template", "source", "needs_index"}
+    keys |= {"order", "random_labels"}
     assert all(set(row) == keys for row in rows)
     assert all(name in shotwise("strategy", "list")[1] for name in STRATEGIES)
 
