@@ -56,7 +56,7 @@ def test_an_evaluation_survives_reload_stop_and_go_on_and_its_samples_can_be_rea
     assert page.locator("#stop-run").count() == 0
     page.click("#go-on")
     page.wait_for_selector("#ranking .sw-board", timeout=240_000)
-    assert page.locator("#progress [data-state]").count() == 0
+    page.wait_for_selector("#progress [data-state]", state="detached")
     assert page.locator(".sw-board tbody tr").count() == 9
     page.wait_for_function("[...document.querySelectorAll('#ranking img')].every(one => one.naturalWidth > 100)")
     assert page.locator("#ranking img").count() == 3
