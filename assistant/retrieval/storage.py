@@ -14,10 +14,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from assistant.errors import IndexProblem
+from assistant.errors import IndexProblem, ShotwiseError
 
 CURRENT = "CURRENT"
 KEPT = 2
@@ -51,13 +51,24 @@ def stamp(folder: Path) -> str:
         return ""
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the right to write this folder.
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Hold the right to write the folder of an index.
 
     Raises:
         IndexProblem: at once, if another process holds it.
     """
+    return exclusively(
+        folder,
+        IndexProblem(
+            f"The index '{folder.name}' is being built or deleted by another process.",
+            "Wait until that is done, or build under another name.",
+        ),
+    )
+
+
+@contextmanager
+def exclusively(folder: Path, refusal: ShotwiseError) -> Iterator[None]:
+    """Hold the right to write any folder; `refusal` is raised at once if another process holds it."""
     locks = folder.parent / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     # The lock lies outside the folder, so that deleting the folder cannot split it in two.
@@ -65,10 +76,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise IndexProblem(
-                f"The index '{folder.name}' is being built or deleted by another process.",
-                "Wait until that is done, or build under another name.",
-            ) from error
+            raise refusal from error
         yield
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assistant.answering import Assistant, Request
+from assistant.answering import Assistant
 from assistant.errors import PromptEscape, PromptTooLong, SettingError, ShotwiseError
 from assistant.evaluation.outcomes import Arm, Sample
-from assistant.evaluation.running.answers import message_of
+from assistant.evaluation.running.answers import requests_for
 from assistant.evaluation.sets.datasets import LoadedSet
 from assistant.prompting.strategies import Strategy, find_strategy, strategies_for
 from assistant.prompting.tasks import Task
@@ -75,26 +75,19 @@ def _check_can_answer(
     if strategy.selector == "fixed" and not shown:
         raise SettingError(f"the task '{task.name}' has no demonstrations of its own that it could show")
     unfit: ShotwiseError | None = None
-    for sample in samples:
+    for request in requests_for(
+        task,
+        arm,
+        samples,
+        index=index,
+        retrieval=settings.retrieval,
+        sampling=settings.sampling,
+        wording=settings.wording,
+    ):
         try:
-            assistant.prepare(_request(arm, task, sample, index, settings))
+            assistant.prepare(request)
             return
         except (PromptTooLong, PromptEscape) as error:
             unfit = unfit or error
     if unfit is not None:
         raise unfit
-
-
-def _request(arm: Arm, task: Task, sample: Sample, index: str, settings: AdviceSettings) -> Request:
-    return Request(
-        message_of(task, sample),
-        strategy=arm.strategy,
-        task=task.name,
-        index=index,
-        wording=settings.wording,
-        retrieval=settings.retrieval,
-        sampling=settings.sampling,
-        reading=arm.reading,
-        sample_id=sample.id,
-        group=sample.group,
-    )

@@ -23,7 +23,7 @@ from assistant.evaluation.running.planning import index_facts, model_facts, prom
 from assistant.evaluation.sets.datasets import LoadedSet
 from assistant.evaluation.sets.pools import pool_index, pool_index_name
 from assistant.evaluation.sets.samples import ids_hash
-from assistant.evaluation.statistics.sequential import ALPHA
+from assistant.evaluation.statistics.power import ALPHA
 from assistant.prompting.strategies import Strategy, find_strategy
 from assistant.retrieval.building import BuildProgress
 from assistant.retrieval.opened import DemonstrationIndex

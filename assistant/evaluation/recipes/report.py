@@ -16,10 +16,10 @@ from assistant.evaluation.reports import words
 from assistant.evaluation.reports.report import Part, markdown_table
 from assistant.evaluation.statistics.p_values import holm
 from assistant.evaluation.statistics.paired import Comparison, compare_arms
+from assistant.evaluation.statistics.power import ALPHA
 from assistant.prompting.tasks import load_task
 
 FORMAT = 1
-_ALPHA = 0.05
 FLAWS = "What is wrong with it, or to be known"
 DRAWS = 2000
 """Bootstrap draws of the figures that a published parser would have given."""
@@ -131,7 +131,7 @@ def across_part(runs: Sequence[tuple[RecipeRun, Record]]) -> Part | None:
 
 
 def _across_row(arm: str, one: Comparison, p: float) -> tuple[str, ...]:
-    verdict = one.verdict if p < _ALPHA or not one.settled else "not distinguishable after correction"
+    verdict = one.verdict if p < ALPHA or not one.settled else "not distinguishable after correction"
     gap = f"{100 * one.difference:+.1f} ({_points(one.interval)})"
     return (arm, one.other, gap, f"{one.wins} / {one.losses}", f"{p:.3f}", verdict)
 

@@ -8,41 +8,35 @@ A line that a kill tore is the last one; it is dropped when the journal is opene
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from assistant.errors import RunProblem
 from assistant.evaluation.outcomes import Outcome
+from assistant.retrieval.storage import exclusively
 
 FILE = "journal.jsonl"
 _SEAL_BYTES = len(b', "sha256": ""}\n') + 64
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """Hold the right to write a run's folder.
 
     Raises:
         RunProblem: at once, if another process holds it.
     """
-    locks = folder.parent / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    # The lock lies outside the folder, so that deleting the folder cannot split it in two.
-    with (locks / folder.name).open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunProblem(
-                f"The run '{folder.name}' is being worked on by another process.",
-                "Wait until that is done, or choose another --name.",
-            ) from error
-        yield
+    return exclusively(
+        folder,
+        RunProblem(
+            f"The run '{folder.name}' is being worked on by another process.",
+            "Wait until that is done, or choose another --name.",
+        ),
+    )
 
 
 class Journal:

@@ -18,7 +18,7 @@ from numpy.polynomial.legendre import leggauss
 from scipy.special import betainc, betaln
 
 from assistant.errors import DataError, SettingError, UnknownName
-from assistant.evaluation.statistics.power import ALPHA as ALPHA
+from assistant.evaluation.statistics.power import ALPHA
 
 PRIOR = 1.0
 """The `a` of the Beta(a, a) mixture; 1 spreads the bets evenly over all shares of wins."""
