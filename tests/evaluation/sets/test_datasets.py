@@ -158,15 +158,15 @@ def test_the_pools_index_holds_training_rows_only_and_is_built_once():
 @pytest.mark.parametrize(
     ("name", "pool", "dev", "test"),
     [
-        ("sst2", 6420, 500, 1821),
-        ("trec", 4452, 500, 500),
+        ("sst2", 1500, 500, 1821),
+        ("trec", 1500, 500, 500),
         ("mrpc", 3668, 408, 1725),
         ("rte", 2240, 250, 277),
         ("stsb", 2000, 1500, 1379),
         ("gsm8k", 2000, 500, 659),
         ("mmlu", 285, 1531, 14042),
         ("bbh", 1000, 500, 4000),
-        ("ag_news", 6000, 600, 1000),
+        ("ag_news", 1500, 600, 1000),
         ("dialogsum", 1000, 500, 500),
         ("squad", 1000, 994, 3952),
         ("multiarith", 140, 60, 400),
