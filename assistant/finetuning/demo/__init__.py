@@ -1,0 +1,1 @@
+"""The demo model: what it learns from, its network, its training."""
