@@ -24,6 +24,7 @@ FLOORS = (
     ("evaluation.sets", "evaluation.reports"),
     ("evaluation.running",),
     ("evaluation.studies", "evaluation.advice", "evaluation.recipes"),
+    ("evaluation.demo_table",),
     ("web", "api", "langchain"),
     ("commands", "cli"),
 )

@@ -1,4 +1,4 @@
-"""`demo-model train`: how the built-in model is made."""
+"""`demo-model …`: how the built-in model is made, and what it can do."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import Annotated
 
 import typer
 
+from assistant.commands.demo_table import table
 from assistant.commands.terminal import show
 
 demo_app = typer.Typer(help="The built-in demo model.")
-
-
-@demo_app.callback()
-def _demo_model() -> None:
-    """Keep `train` a command of its own: typer folds a lone one into its group."""
+demo_app.command("table")(table)
 
 
 @demo_app.command("train")

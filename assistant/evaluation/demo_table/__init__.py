@@ -1,0 +1,1 @@
+"""The built-in model's table: what each strategy, passage and adapter changes, measured by one command."""
