@@ -1,188 +1,250 @@
-"""What is said in open conversation: intents, things told and asked for later, words with a new meaning.
-
-The sentences are our own and lie in `talk.toml` and `talk_words.toml`; `TalkEpisodes` (in `talk_episodes.py`) makes
-conversations of them.
-"""
+"""Conversations for training: small talk with a memory, replies looked up among earlier ones, words redefined."""
 
 from __future__ import annotations
 
 import random
-import re
-import tomllib
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Container, Sequence
 
-_ALTERNATIVES = re.compile(r"\[([^\]]*)\]")
-_SLOT = re.compile(r"\{(\w+)\}")
-_NUMBERS = tuple(str(number) for number in range(2, 100))
-_SHORTER = {
-    "what is": "what's",
-    "I am": "I'm",
-    "do not": "don't",
-    "that is": "that's",
-    "how is": "how's",
-    "who is": "who's",
-    "where is": "where's",
-    "cannot": "can't",
-    "it is": "it's",
-    "you are": "you're",
-}
+from assistant.finetuning.demo.episode import exchange, system
+from assistant.finetuning.demo.sayings import Intent, Saying, Talk, as_typed, capital, load_talk
+from assistant.finetuning.demo_sources import text_key
+from assistant.prompting.building import build_prompt, extraction_prompt
+from assistant.prompting.strategies import STRATEGIES
+from assistant.prompting.tasks import load_task
+from assistant.records import Demonstration, Message
 
+__all__ = ["Episode", "Talk", "TalkEpisodes", "load_talk"]
 
-@dataclass(frozen=True)
-class Intent:
-    """Something a user may say, in many ways, and what is replied."""
+Episode = tuple[Message, ...]
 
-    kind: str
-    ask: tuple[str, ...]
-    reply: tuple[str, ...]
-    named: tuple[str, ...] = ()
-    """Replies once the user's name is known."""
-    more: tuple[str, ...] = ()
-    """Replies to "tell me more"."""
-    place: str = ""
-    """`first` or `last` in a conversation, or anywhere."""
+LENGTHS = (1, 1, 2, 3, 4, 5, 6, 8, 10, 10)
+"""Exchanges of a conversation, drawn from these."""
+_TRIES = 200
+_UNKNOWN = (
+    "I do not know that.",
+    "You have not told me, so I do not know.",
+    "I do not know. I would only be guessing.",
+)
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Something a user tells about themselves and asks for later."""
+class TalkEpisodes:
+    """Draws conversations; the same talk, `held_out` and state of `rng` give the same ones.
 
-    slots: Mapping[str, str]
-    """Slot of the sentences → list of words that it is drawn from."""
-    tell: tuple[str, ...]
-    noted: tuple[str, ...]
-    ask: tuple[str, ...]
-    recall: tuple[str, ...]
-    unknown: tuple[str, ...]
-    """Replies if it was never told."""
-    weight: float = 1.0
-    """How often it is told, beside the others."""
+    `held_out` holds the keys (`text_key`) of messages that no user turn may be.
+    """
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Return the slots that stand in the questions: they say which of several things is asked for."""
-        return tuple(slot for slot in self.slots if any(f"{{{slot}}}" in pattern for pattern in self.ask))
+    def __init__(self, talk: Talk, rng: random.Random, held_out: Container[str]) -> None:
+        self.talk, self.rng, self.held_out = talk, rng, held_out
+        self._chat = load_task("chat")
+        default, none, careful = (self._chat.wording(name).instruction for name in ("default", "none", "careful"))
+        self._instructions = (*[default] * 5, *[careful] * 2, *[none] * 3)
 
+    def small_talk(self) -> Episode:
+        """Return a conversation of one to ten exchanges in which what was told is remembered."""
+        length = self.rng.choice(LENGTHS)
+        conversation = _Conversation(self)
+        for at in range(length):
+            conversation.go_on(at, length)
+        return (*self._system(), *conversation.turns)
 
-@dataclass(frozen=True)
-class Saying:
-    """Ways to say something, and the replies to it."""
+    def lookup(self) -> Episode:
+        """Return questions with their replies, then one of them in other words.
 
-    ask: tuple[str, ...]
-    reply: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """A meaning that a word may be given, and statements that it fits."""
-
-    meaning: str
-    statements: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Redefinition:
-    """Words, pairs of opposite meanings for them, and how to ask."""
-
-    words: tuple[str, ...]
-    pairs: tuple[tuple[Meaning, Meaning], ...]
-    ask: tuple[str, ...]
-    again: tuple[str, ...]
-    plain: tuple[str, ...]
-    yes: tuple[str, ...]
-    no: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Talk:
-    """All that the conversations are made of."""
-
-    intents: tuple[Intent, ...]
-    memories: tuple[Memory, ...]
-    made_up: tuple[Saying, ...]
-    """Questions whose reply only the conversation can tell."""
-    follow_up: Saying
-    """What may be said after any reply, and what is replied if there is no more to tell."""
-    sum: Saying
-    """Small sums, with the slots `a`, `b` and `sum`."""
-    share: Mapping[str, float]
-    """Kind of intent → how often it is drawn."""
-    rationale: Mapping[str, tuple[str, ...]]
-    """Kind of intent → what is thought before the reply, where steps are asked for."""
-    redefinition: Redefinition
-    words: Mapping[str, tuple[str, ...]]
-    """Name of a list → its words."""
-
-    def speak(self, pattern: str, rng: random.Random, slots: MutableMapping[str, str] | None = None) -> str:
-        """Return one reading of a pattern: an alternative of each `[a|b|]`, a word for each `{list}`.
-
-        `slots` says which words stand where; those it lacks are drawn and added to it.
+        The replies are the usual ones, those of other questions, or made up for this episode, so
+        that only the earlier turn tells; sometimes the made-up one asked for is not among them.
         """
-        known = {} if slots is None else slots
-        text = _ALTERNATIVES.sub(lambda found: rng.choice(found[1].split("|")), pattern).strip()
-        for name in _SLOT.findall(text):
-            if name not in known:
-                known[name] = rng.choice(self.words[name])
-        return _SLOT.sub(lambda found: known[found[1]], text)
+        k = self.rng.choice((1, 2, 3, 4, 4, 5))
+        if self.rng.random() < 0.45:
+            pairs, asked = self._made_up(k)
+        else:
+            intents = self.rng.sample(self.talk.intents, k)
+            replies = [self.rng.choice(intent.reply) for intent in intents]
+            if self.rng.random() < 0.5:
+                replies = [self.rng.choice(self.rng.choice(self.talk.intents).reply) for _ in intents]
+            pairs = [(self.ask(intent.ask), reply) for intent, reply in zip(intents, replies, strict=True)]
+            at = self.rng.randrange(k)
+            asked = (self.ask(intents[at].ask), replies[at])
+        return (*self._system(), *(turn for pair in (*pairs, asked) for turn in exchange(*pair)))
+
+    def redefinition(self) -> Episode:
+        """Return questions about a word that the prompt has just given another meaning."""
+        table = self.talk.redefinition
+        meaning, opposite = self.rng.sample(self.rng.choice(table.pairs), 2)
+        slots = {"word": self.rng.choice(table.words), "meaning": meaning.meaning}
+        turns: list[Message] = []
+        if self.rng.random() < 0.25:
+            fits = self.rng.random() < 0.5
+            slots["other"] = (meaning if fits else opposite).meaning
+            turns += self._judged(table.plain, fits, slots)
+        else:
+            asked = self.rng.choice((1, 1, 1, 2, 3))
+            statements = self.rng.sample([*meaning.statements, *opposite.statements], asked)
+            for at, statement in enumerate(statements):
+                slots["statement"] = statement
+                turns += self._judged(table.again if at else table.ask, statement in meaning.statements, slots)
+        return (*self._system(), *turns)
+
+    def reasoned(self) -> Episode:
+        """Return a message that is answered after a step of reasoning, shown or asked for."""
+        asked, *shown = [self._thought() for _ in range(self.rng.choice((1, 1, 2, 3)))]
+        if not shown and self.rng.random() < 0.5:
+            shown = list(self._chat.demonstrations)
+        if self.rng.random() < 0.5:
+            prompt = build_prompt(self._chat, STRATEGIES["static-cot"], asked.inputs, shown)
+            told = f"Let's think step by step: {asked.rationale}\nAnswer: {asked.output}"
+            return (*prompt.messages, Message(role="assistant", content=told))
+        prompt = build_prompt(self._chat, STRATEGIES["zero-shot-cot"], asked.inputs)
+        extracted = extraction_prompt(prompt, f"{asked.rationale}\nAnswer: {asked.output}")
+        return (*extracted.messages, Message(role="assistant", content=asked.output))
+
+    def ask(self, patterns: Sequence[str], slots: dict[str, str] | None = None) -> str:
+        """Return one of the patterns as a person may type it, not held out."""
+        return self.free(lambda: as_typed(self.talk.speak(self.rng.choice(patterns), self.rng, slots), self.rng))
+
+    def free(self, make: Callable[[], str]) -> str:
+        """Return the first text made that is not held out.
+
+        Raises:
+            ValueError: if every one of many tries is held out.
+        """
+        for _ in range(_TRIES):
+            text = make()
+            if text_key(text) not in self.held_out:
+                return text
+        raise ValueError(f"every way to say {text!r} is held out")
+
+    def _system(self) -> Episode:
+        return system(self.rng.choice(self._instructions))
+
+    def _made_up(self, k: int) -> tuple[list[tuple[str, str]], tuple[str, str]]:
+        sayings = self.rng.sample(self.talk.made_up, k)
+        if self.rng.random() < 0.5:
+            sayings = [sayings[0]] * k  # questions that differ in a word only
+        told: dict[str, tuple[dict[str, str], Saying, str]] = {}
+        pairs: list[tuple[str, str]] = []
+        for saying in sayings:
+            question, slots = self._new_question(saying, told)
+            about = str(slots)
+            reply = capital(self.talk.speak(self.rng.choice(saying.reply), self.rng, slots))
+            told[about] = (slots, saying, reply)
+            pairs.append((question, reply))
+        if self.rng.random() < 0.15:
+            return pairs, (self._new_question(sayings[0], told)[0], self.rng.choice(_UNKNOWN))
+        slots, saying, reply = self.rng.choice(list(told.values()))
+        return pairs, (self.ask(saying.ask, slots), reply)
+
+    def _new_question(self, saying: Saying, told: Container[str]) -> tuple[str, dict[str, str]]:
+        """Return a question about what was not told yet, and the words in its slots."""
+        while True:
+            slots: dict[str, str] = {}
+            question = self.ask(saying.ask, slots)
+            if str(slots) not in told:
+                return question, slots
+
+    def _judged(self, ask: Sequence[str], fits: bool, slots: dict[str, str]) -> tuple[Message, Message]:
+        table = self.talk.redefinition
+        asked = self.free(lambda: capital(self.talk.speak(self.rng.choice(ask), self.rng, slots)))
+        return exchange(asked, self.talk.speak(self.rng.choice(table.yes if fits else table.no), self.rng, slots))
+
+    def _thought(self) -> Demonstration:
+        intent = self.rng.choice(self.talk.intents)
+        rationale = self.rng.choice(self.talk.rationale[intent.kind])
+        return Demonstration("", {"message": self.ask(intent.ask)}, self.rng.choice(intent.reply), rationale)
 
 
-def load_talk() -> Talk:
-    """Return the conversations of `talk.toml` and `talk_words.toml`."""
-    return _read(Path(__file__).parent)
+class _Conversation:
+    """A conversation while it grows: what was said, and what the user has told."""
 
+    def __init__(self, episodes: TalkEpisodes) -> None:
+        self.episodes, self.talk, self.rng = episodes, episodes.talk, episodes.rng
+        self.turns: list[Message] = []
+        self._said: set[str] = set()
+        self._used: set[tuple[str, ...]] = set()
+        self._told: dict[tuple[int, tuple[str, ...]], dict[str, str]] = {}
+        self._recallable: list[tuple[int, tuple[str, ...]]] = []
+        """What was told, twice: it may be asked for two times."""
+        self._last: Intent | None = None
+        self._telling = self.rng.choice((0.5, 1.0, 3.0))
+        """How much of the conversation is about what the user tells."""
 
-@cache
-def _read(folder: Path) -> Talk:
-    said, words = (
-        tomllib.loads((folder / name).read_text(encoding="utf-8")) for name in ("talk.toml", "talk_words.toml")
-    )
-    frames: list[str] = said["frames"]["ask"]
-    new = words["redefinition"]
-    pairs = tuple((_meaning(pair["first"]), _meaning(pair["second"])) for pair in new.pop("pair"))
-    return Talk(
-        intents=tuple(_intent(table, frames) for table in said["intent"]),
-        memories=tuple(Memory(**_tuples(table)) for table in words["memory"]),
-        made_up=tuple(Saying(**_tuples(table)) for table in words["made_up"]),
-        follow_up=Saying(**_tuples(said["follow_up"])),
-        sum=Saying(**_tuples(said["sum"])),
-        share=said["share"],
-        rationale=_tuples(said["rationale"]),
-        redefinition=Redefinition(pairs=pairs, **_tuples(new)),
-        words={**_tuples(words["words"]), "number": _NUMBERS},
-    )
+    def go_on(self, at: int, length: int) -> None:
+        """Add exchange number `at` (from 0) of `length`."""
+        if at == 0 and length > 1 and self.rng.random() < 0.35:
+            return self._say(self._intent("first"))
+        if at == length - 1 and length > 2 and self.rng.random() < 0.4:
+            return self._say(self._intent("last"))
+        ways: dict[Callable[[], None], float] = {
+            self._small_talk: 1.0,
+            self._follow_up: 0.5 if self._last and self._last.more else 0.04 if self._last else 0.0,
+            self._tell: 0.3 * self._telling,
+            self._recall: 0.5 * self._telling if self._recallable else 0.0,
+            self._ask_untold: 0.06,
+            self._sum: 0.04,
+        }
+        return self.rng.choices(list(ways), list(ways.values()))[0]()
 
+    def _small_talk(self) -> None:
+        self._say(self._intent("" if self.turns else self.rng.choice(("", "", "first", "last"))))
 
-def _meaning(table: Mapping[str, Any]) -> Meaning:
-    return Meaning(**_tuples(table))
+    def _intent(self, place: str) -> Intent:
+        kinds = self.talk.share
+        kind = "social" if place else self.rng.choices(list(kinds), list(kinds.values()))[0]
+        fits = [one for one in self.talk.intents if one.kind == kind and one.place == place]
+        return self.rng.choice([one for one in fits if one.ask not in self._used] or fits)
 
+    def _say(self, intent: Intent) -> None:
+        self._used.add(intent.ask)
+        name = next((slots["name"] for slots in self._told.values() if "name" in slots), "")
+        named = intent.named if name and self.rng.random() < 0.7 else ()
+        self._add(intent.ask, {}, named or intent.reply, {"name": name})
+        self._last = intent
 
-def _intent(table: dict[str, Any], frames: Sequence[str]) -> Intent:
-    named = [frame.replace("{term}", term) for term in table.pop("terms", ()) for frame in frames]
-    return Intent(**_tuples({**table, "ask": [*table.get("ask", ()), *named]}))
+    def _follow_up(self) -> None:
+        more = self._last.more if self._last else ()
+        self._add(self.talk.follow_up.ask, {}, more or self.talk.follow_up.reply)
 
+    def _tell(self) -> None:
+        number, slots = self._drawn()
+        changed = [number for number, about in self._told if not about]
+        if changed and self.rng.random() < 0.12:
+            number, slots = self._drawn(self.rng.choice(changed))
+        memory = self.talk.memories[number]
+        about = (number, tuple(slots[key] for key in memory.keys))
+        tell = (
+            [f"[actually|no, wait|oh, in fact], {one}" for one in memory.tell] if about in self._told else memory.tell
+        )
+        self._told[about] = slots
+        self._recallable = [one for one in self._recallable if one != about] + [about] * 2
+        self._add(tell, slots, memory.noted, slots)
 
-def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    def _recall(self) -> None:
+        about = self._recallable.pop(self.rng.randrange(len(self._recallable)))
+        memory, slots = self.talk.memories[about[0]], self._told[about]
+        self._add(memory.ask, slots, memory.recall, slots)
 
+    def _ask_untold(self) -> None:
+        while True:
+            number, slots = self._drawn()
+            memory = self.talk.memories[number]
+            if (number, tuple(slots[key] for key in memory.keys)) not in self._told:
+                return self._add(memory.ask, slots, memory.unknown, slots)
 
-def capital(text: str) -> str:
-    """Return the text with its first letter in upper case."""
-    return text[:1].upper() + text[1:]
+    def _sum(self) -> None:
+        a, b = self.rng.randint(0, 20), self.rng.randint(0, 20)
+        slots = {"a": str(a), "b": str(b), "sum": str(a + b)}
+        self._add(self.talk.sum.ask, slots, self.talk.sum.reply, slots)
 
+    def _drawn(self, number: int | None = None) -> tuple[int, dict[str, str]]:
+        memories = self.talk.memories
+        if number is None:
+            number = self.rng.choices(range(len(memories)), [memory.weight for memory in memories])[0]
+        return number, {slot: self.rng.choice(self.talk.words[words]) for slot, words in memories[number].slots.items()}
 
-def as_typed(text: str, rng: random.Random) -> str:
-    """Return the text as a person may type it: contracted, with or without capital and full stop."""
-    if rng.random() < 0.3:
-        for long, short in _SHORTER.items():
-            text = re.sub(rf"\b{long}\b(?!$|\?)", short, text)
-    if text[-1:].isalnum():
-        text += rng.choice(("", "", ".", ".", "!"))
-    elif text.endswith("?") and rng.random() < 0.15:
-        text = text[:-1]
-    if rng.random() < 0.07:
-        return capital(rng.choice(("so, ", "well, ", "okay, ", "hey, ", "now ", "um, "))) + text
-    return text.lower() if rng.random() < 0.05 else text if rng.random() < 0.25 else capital(text)
+    def _add(
+        self, ask: Sequence[str], asked: dict[str, str], replies: Sequence[str], slots: dict[str, str] | None = None
+    ) -> None:
+        texts = [capital(self.talk.speak(reply, self.rng, slots)) for reply in replies]
+        reply = self.rng.choice([text for text in texts if text not in self._said] or texts)
+        self.turns += exchange(self.episodes.ask(ask, asked), reply)
+        self._said.add(reply)
+        self._last = None
