@@ -5,7 +5,7 @@ import random
 import pytest
 
 from assistant.finetuning.demo.held_out import COPY, HOLDS, PART, SAME_WORDS, SHARES, SHARES_LONG, HeldOut
-from assistant.finetuning.demo.runs import Runs
+from assistant.finetuning.demo.runs import Runs, text_key
 
 SENTENCE = "A gorgeous , witty , seductive movie that never outstays its welcome ."
 QUESTION = "What do bats eat ?"
@@ -36,6 +36,7 @@ HELD = HeldOut.of({"sst2": [SENTENCE], "trec": [QUESTION], "imdb": [REVIEW]})
 def test_a_text_is_held_out_for_a_reason_or_not_at_all(text, group, reason):
     assert HELD.find(text) == ((group, reason) if group else None)
     assert HELD.why(text) == group
+    assert (text_key(text) in HELD.keys) == (reason == COPY)
 
 
 def test_a_chapter_may_say_three_words_but_not_hold_a_whole_sentence():

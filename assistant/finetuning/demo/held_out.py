@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from assistant.finetuning.demo.runs import Runs, words_of
-from assistant.finetuning.demo_sources import text_key
+from assistant.finetuning.demo.runs import Runs, text_key, words_of
 
 T = TypeVar("T")
 
@@ -69,6 +68,11 @@ class HeldOut:
     def of(cls, groups: Mapping[str, Iterable[str]], common: int = COMMON) -> HeldOut:
         """Return the held-out texts of these groups: name of a data set → its texts."""
         return cls(groups, common)
+
+    @property
+    def keys(self) -> Collection[str]:
+        """Return the keys (`text_key`) of the held-out texts."""
+        return self._keys.keys()
 
     def find(self, text: str) -> tuple[str, str] | None:
         """Return the group of a held-out text that this one is or nearly is, and the reason; None if it is free."""

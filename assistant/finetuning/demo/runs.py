@@ -1,7 +1,8 @@
-"""Runs of words in a row, found again by their hashes in a sorted array (8 bytes a run)."""
+"""Texts as keys and words; runs of words in a row, found again by their hashes in a sorted array (8 bytes a run)."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,11 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.int64]
 _WORD = re.compile(r"[^\W_]+")
+
+
+def text_key(text: str) -> str:
+    """Return a hash of the text's letters and digits, by which copies are found."""
+    return hashlib.sha256(re.sub(r"[\W_]+", "", text.casefold()).encode()).hexdigest()[:20]
 
 
 def words_of(text: str) -> list[str]:
