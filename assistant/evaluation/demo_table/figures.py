@@ -137,18 +137,22 @@ def verdict(check: Check, figure: Figure) -> str:
     """Return whether the bar is reached, or by how much it is missed; empty where there is none."""
     if not check.has_bar:
         return ""
-    percent = 100 * figure.value
+    percent = round(100 * figure.value, 9)  # 0.7 is 70 %, whatever floats make of it
     missing = max(
-        (check.least - percent) if check.least is not None else 0.0,
-        (percent - check.most) if check.most is not None else 0.0,
-        (abs(percent - 50) - check.near) if check.near is not None else 0.0,
+        0.0 if check.least is None else check.least - percent,
+        0.0 if check.most is None else percent - check.most,
+        0.0 if check.near is None else abs(percent - 50) - check.near,
     )
-    unit = "point" if f"{missing:.1f}" == "1.0" else "points"
     if missing > 0:
-        return f"{MISSED} by {missing:.1f} {unit}"
+        return f"{MISSED} by {_in_points(missing)}"
     if check.certain and not (figure.value > 0 and figure.interval.excludes(0.0)):
         return f"{MISSED}: the interval includes 0"
     return REACHED
+
+
+def _in_points(missing: float) -> str:
+    said = f"{missing:.1f}"
+    return "less than 0.1 points" if said == "0.0" else f"{said} {'point' if said == '1.0' else 'points'}"
 
 
 def _mean(values: Sequence[float]) -> float:

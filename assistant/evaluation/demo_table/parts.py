@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Run:
     """Whether the rows without a language model stand beside."""
     label_names: tuple[str, ...] = ()
     words: bool = False
-    """Whether it is asked once under each of the made-up namings."""
+    """Whether it is asked once under each of the namings that say nothing."""
     adapter: bool = False
     """Whether the model is asked with its adapter."""
     only_with_adapter: bool = False
@@ -97,10 +97,10 @@ class Parts:
     runs: tuple[Run, ...]
     checks: tuple[Check, ...]
     namings: tuple[tuple[str, ...], ...] = field(default=())
-    """Made-up names for two labels."""
+    """Names that say nothing, for two labels."""
 
     def expanded(self, run: Run) -> tuple[Run, ...]:
-        """Return the evaluations that a run comes to: one, or one for each made-up naming."""
+        """Return the evaluations that a run comes to: one, or one for each naming that says nothing."""
         if not run.words:
             return (run,)
         return tuple(
@@ -123,7 +123,7 @@ def load_parts(path: Path = FILE) -> Parts:
         sections=tuple(_entry(path, Section, one, ("name", "title", "about")) for one in table["parts"]),
         runs=tuple(_entry(path, Run, one, ("name", "part", "title", "source", "strategies")) for one in table["runs"]),
         checks=tuple(_entry(path, Check, one, ("part", "title", "run", "arm")) for one in table["checks"]),
-        namings=_namings(table.get("words", {})),
+        namings=tuple(_namings(path, table.get("words", ()))),
     )
     _check_names(path, parts)
     return parts
@@ -134,12 +134,13 @@ def _entry(path: Path, kind: type[Any], table: Mapping[str, Any], needed: tuple[
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
 
 
-def _namings(words: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
-    """Return the pairs that are drawn, and those that are written down."""
-    count = words.get("pairs", 0)
-    drawn = random.Random(f"words {words.get('seed', 0)}").sample(words.get("from", []), 2 * count)
-    pairs = [tuple(drawn[at : at + 2]) for at in range(0, len(drawn), 2)]
-    return (*pairs, *(tuple(pair) for pair in words.get("also", ())))
+def _namings(path: Path, tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """Yield the pairs that are drawn, and those that are written down."""
+    for words in tables:
+        checked_keys(path, words, ("from", "pairs", "seed", "written"), ())
+        chosen = random.Random(f"words {words.get('seed', 0)}").sample(words.get("from", []), 2 * words.get("pairs", 0))
+        yield from (tuple(chosen[at : at + 2]) for at in range(0, len(chosen), 2))
+        yield from (tuple(pair) for pair in words.get("written", ()))
 
 
 def _check_names(path: Path, parts: Parts) -> None:

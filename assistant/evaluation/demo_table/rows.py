@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 from assistant.evaluation.outcomes import Sample
-from assistant.evaluation.sets.samples import drawn
 from assistant.finetuning.arithmetic import TEST_SEEDS, write_story
 
 SILENT = "The passage does not say."
@@ -41,9 +40,14 @@ class Asked(Protocol):
         """Return the words of the passage that answer it."""
         ...
 
+    @property
+    def also(self) -> Sequence[str]:
+        """Return other words that are accepted."""
+        ...
+
 
 Questions = Callable[[int], Sequence[Asked]]
-"""From a number to at least that many questions with an answer and without, as far as there are."""
+"""From a number to as many questions with an answer, and as many without."""
 
 
 def is_made(source: str) -> bool:
@@ -57,7 +61,11 @@ def task_of(source: str) -> str:
 
 
 def made_rows(source: str, n: int, questions: Questions) -> tuple[Sample, ...]:
-    """Return at most n rows, always the same ones; fewer are the beginning of more."""
+    """Return n rows, always the same ones.
+
+    Raises:
+        DataError: if there are not so many.
+    """
     if source.startswith(STORIES):
         return stories(int(source.removeprefix(STORIES)), n)
     return grounded(source.removeprefix(GROUNDED), n, questions)
@@ -73,21 +81,17 @@ def stories(steps: int, n: int) -> tuple[Sample, ...]:
 
 
 def grounded(kind: str, n: int, questions: Questions) -> tuple[Sample, ...]:
-    """Return at most n questions, articles in their true shares; those of a smaller n are not always among them.
-
-    `passage`: with it, `alone`: without it, `unanswerable`: with a passage that does not say.
-    """
+    """Return n questions; `passage`: with it, `alone`: without it, `unanswerable`: with a passage that does not say."""
     found = [one for one in questions(n) if (one.answer is None) == (kind == "unanswerable")]
-    rows = [
+    return tuple(
         Sample(
             f"{kind}-{at}",
             {"passage": NO_PASSAGE if kind == "alone" else one.passage, "question": one.question},
-            (SILENT if one.answer is None else one.answer,),
+            (SILENT,) if one.answer is None else (one.answer, *one.also),
             one.title,
         )
-        for at, one in enumerate(found)
-    ]
-    return tuple(drawn(rows, SEED, lambda row: row.group)[:n]) if len(rows) > n else tuple(rows)
+        for at, one in enumerate(found[:n])
+    )
 
 
 def squad_questions(folder: str | Path) -> Questions:
@@ -96,7 +100,7 @@ def squad_questions(folder: str | Path) -> Questions:
     def read(n: int) -> Sequence[Asked]:
         from assistant.finetuning.demo.grounded import test_questions
 
-        # Drawn together, so that more are needed to have enough of either kind.
-        return test_questions(Path(folder).expanduser(), 4 * n, SEED)
+        # Half of them have an answer.
+        return test_questions(Path(folder).expanduser(), 2 * n, SEED)
 
     return read
