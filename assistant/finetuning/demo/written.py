@@ -109,7 +109,7 @@ class _Writer:
         if answer and answer not in passage:
             answer = capital(answer)  # it begins a sentence
         question = self._filled(rng.choice(fact.ask), {"name": asked, "whose": f"{asked}'s"})
-        return Grounded(" and ".join(told), passage, capital(question), answer)
+        return Grounded(" / ".join(told), passage, capital(question), answer)
 
     def _names(self, kind: Kind, count: int) -> list[str]:
         found: dict[str, None] = {}
