@@ -14,6 +14,7 @@ import numpy as np
 
 from assistant.evaluation.demo_table.parts import Check
 from assistant.evaluation.outcomes import Outcome
+from assistant.evaluation.running.checks import one_label
 from assistant.evaluation.statistics.intervals import Interval, bootstrap, two_way_bootstrap, wilson
 from assistant.evaluation.statistics.paired import compare_arms, seed_table
 
@@ -74,6 +75,11 @@ class Column:
                 own = found.setdefault(sample, {})
                 own |= {number: _mean(list(of_seeds.values()))} if len(self.records) > 1 else of_seeds
         return found
+
+    def sticks(self, arm: str) -> bool:
+        """Return whether an arm names the same label whatever the row, under each naming."""
+        labels = self.records[0]["task"]["labels"]
+        return all(one_label(outcomes, labels) for outcomes in self.outcomes(arm))
 
     def groups(self) -> dict[str, str]:
         """Return sample id → group."""

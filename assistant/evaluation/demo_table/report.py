@@ -24,6 +24,7 @@ from assistant.evaluation.reports.words import NOTHING, points
 TALK = "small-talk"
 """The part that is made of conversations, and not only of evaluations."""
 ALL = 100
+STUCK = "†"
 FAILURES_AT_MOST = 2
 """Percent of written replies that may be unreadable."""
 _HEADS = ("figure or difference", "n", "measured (95 % interval)", "bar", "verdict")
@@ -67,9 +68,15 @@ def markdown(parts: Parts, found: Measured, facts: Facts) -> str:
         own = [run for run in runs if run.part == section.name]
         if own or section.name == TALK:
             blocks += [f"### {section.title}", section.about]
-            blocks += list(_figures(section, own, found))
+            blocks += list(_figures(section, own, _compared(section, parts, runs), found))
             blocks += [_table(_HEADS, [bar.line() for bar in bars[section.name]])] if bars[section.name] else []
     return "\n\n".join(blocks) + "\n"
+
+
+def _compared(section: Section, parts: Parts, runs: Sequence[Run]) -> list[Run]:
+    """Return the columns of other parts that this one is compared with."""
+    names = {check.over_run for check in parts.checks if check.part == section.name}
+    return [run for run in runs if run.name in names and run.part != section.name]
 
 
 def _opening(facts: Facts) -> str:
@@ -77,8 +84,8 @@ def _opening(facts: Facts) -> str:
     made = f"Made by `{facts.command}` on {facts.date}: the model `{facts.model}`, {facts.machine}.{adapter}"
     return (
         f"{made} Every figure is of rows that the model never saw, in percent with its 95 % interval in brackets; "
-        f"differences are paired by row, in points. What is drawn by chance was drawn with {facts.seeds} seeds, and "
-        f"the interval holds their spread too."
+        f"differences are paired by row, in points. What is drawn by chance was drawn with {_seeds(facts.seeds)}, "
+        f"and the interval holds their spread too."
     )
 
 
@@ -90,37 +97,52 @@ def _summary(bars: Mapping[str, Sequence[Bar]]) -> str:
     return "\n".join([f"{counted} Not reached:", "", *missed]) if missed else counted
 
 
-def _figures(section: Section, runs: Sequence[Run], found: Measured) -> Iterator[str]:
+def _figures(section: Section, runs: Sequence[Run], compared: Sequence[Run], found: Measured) -> Iterator[str]:
     """Yield the tables of one part: its columns side by side, and each naming of those that have several."""
     columns = found.columns
     if runs:
-        yield _matrix({f"{run.title} (n = {columns[run.name].n:,})": columns[run.name] for run in runs})
+        arms = tuple(dict.fromkeys(arm for run in runs for arm in columns[run.name].arms))
+        beside = {f"{run.title} (n = {columns[run.name].n:,})": columns[run.name] for run in (*compared, *runs)}
+        yield from _matrix(beside, arms)
     for run in runs:
         several = columns[run.name].records
         if len(several) > 1:
             yield f"The {run.title} one by one:"
             names = found.namings[run.name]
             alone = {name: Column((record,)) for name, record in zip(names, several, strict=True)}
-            yield _matrix(alone)
+            yield from _matrix(alone, columns[run.name].arms)
     if section.name == TALK:
         yield _table(*_talk_lines(found.talk))
+        yield _excerpt(found.talk)
 
 
-def _matrix(columns: Mapping[str, Column]) -> str:
-    """Return strategies against columns; what a column did not ask is left blank."""
-    arms = dict.fromkeys(arm for column in columns.values() for arm in column.arms)
+def _matrix(columns: Mapping[str, Column], arms: Sequence[str]) -> Iterator[str]:
+    """Yield strategies against columns, and what a mark in them means."""
     asked = [arm for arm in arms if not _without_model(arm, columns)]
     rows = []
     for arm in [*(arm for arm in arms if arm not in asked), *asked]:
-        cells = [_cell(share(one, arm), False) if arm in one.arms else NOTHING for one in columns.values()]
+        cells = [_share_cell(one, arm, arm in asked) for one in columns.values()]
         seeds = max(column.seeds(arm) for column in columns.values() if arm in column.arms)
         rows.append((_arm(arm, seeds, arm in asked), *cells))
-    return _table(("", *columns), rows)
+    yield _table(("", *columns), rows)
+    if any(STUCK in cell for row in rows for cell in row):
+        yield f"{STUCK} It named the same label whatever the row."
+
+
+def _share_cell(column: Column, arm: str, asked: bool) -> str:
+    if arm not in column.arms:
+        return NOTHING
+    mark = f" {STUCK}" if asked and column.sticks(arm) else ""
+    return _cell(share(column, arm), False) + mark
 
 
 def _arm(arm: str, seeds: int, asked: bool) -> str:
     name = f"`{arm}`" if asked else f"{_plain(arm)}, no language model"
-    return f"{name}, {seeds} seeds" if seeds > 1 else name
+    return f"{name}, {_seeds(seeds)}" if seeds > 1 else name
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seeds" if count != 1 else "1 seed"
 
 
 def _plain(name: str) -> str:
@@ -142,6 +164,13 @@ def _talk_lines(talk: conversations.Talk) -> tuple[Line, list[Line]]:
         cells = (_cell(figure(turns), False) for figure in (conversations.ended, conversations.ran_away))
         rows.append((name, f"{len(turns):,}", *cells))
     return ("small talk", "replies", "ended by themselves", "ran away"), rows
+
+
+def _excerpt(talk: conversations.Talk) -> str:
+    """Return the first greedy conversation, so that a reader sees what is counted."""
+    first = [turn for turn in talk["greedy"] if turn.conversation == talk["greedy"][0].conversation]
+    lines = [f"- {turn.message} → {' '.join(turn.reply.split()) or NOTHING}" for turn in first]
+    return "\n".join(["The first of them, greedy:", "", *lines])
 
 
 def _bars(section: Section, parts: Parts, columns: Columns, talk: conversations.Talk) -> list[Bar]:
@@ -177,7 +206,7 @@ def _bar(check: Check) -> str:
     if check.least == ALL or check.most == 0:
         return "all" if check.least else "none"
     if check.least is not None:
-        return f"at least {check.least:g} {unit}"
+        return f"at least {check.least:g} {unit}" if check.least else "not below 0"
     return f"at most {check.most:g} {unit}" if check.most is not None else ""
 
 

@@ -32,6 +32,11 @@ name = "small-talk"
 title = "Small talk"
 about = "Scripted."
 
+[[parts]]
+name = "adapter"
+title = "The adapter"
+about = "With and without."
+
 [[runs]]
 name = "natural"
 part = "sentiment"
@@ -61,7 +66,7 @@ rows = 200
 
 [[runs]]
 name = "adapted"
-part = "sentiment"
+part = "adapter"
 title = "with the adapter"
 source = "sst2"
 strategies = ["zero-shot"]
@@ -92,7 +97,7 @@ arm = "zero-shot"
 least = 40
 
 [[checks]]
-part = "sentiment"
+part = "adapter"
 title = "with − without the adapter"
 run = "adapted"
 arm = "zero-shot"

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from assistant.evaluation.demo_table.conversations import load_conversations
 from assistant.evaluation.demo_table.planning import plan_table
 from assistant.evaluation.demo_table.report import Facts, markdown
 from assistant.evaluation.demo_table.table import measure
@@ -75,6 +76,9 @@ def test_the_adapter_answers_only_its_own_columns(tmp_path):
     assert len(asked) == 12
     text = markdown(small_parts(tmp_path), found, FACTS)
     assert "| with − without the adapter | 12 | -50.0 (" in text
+    own = text.split("### The adapter")[1]
+    assert "|  | natural names (n = 12) | with the adapter (n = 12) |" in own
+    assert [line.split(" | ")[0] for line in own.splitlines() if line.startswith("| `")] == ["| `zero-shot`"]
     assert titles[0] == "1 of 6: sentiment, natural names"
     assert titles[1].startswith("2 of 6: sentiment, arbitrary names, ")
     assert titles[-1] == "small talk"
@@ -95,6 +99,26 @@ def test_the_report_has_every_part_with_figures_intervals_and_verdicts(tmp_path,
     assert "| natural names, zero-shot | 12 | 100.0 % (75.8 to 100.0) | at least 70 % | reached |" in text
     assert "The arbitrary names one by one:" in text
     assert "| written replies of all tasks that cannot be read |" in text
+
+
+def test_an_arm_that_names_one_label_is_marked(tmp_path):
+    found = measured(tmp_path, assistant(lambda prompt, sampling: "positive"))
+    text = markdown(small_parts(tmp_path), found, FACTS)
+    assert "| `zero-shot` | 50.0 % (25.4 to 74.6) † |" in text
+    assert "† It named the same label whatever the row." in text
+
+
+def test_an_arm_that_names_several_labels_is_not_marked(tmp_path, whole):
+    text = markdown(small_parts(tmp_path), whole, FACTS)
+    assert "| `zero-shot` | 100.0 % (75.8 to 100.0) |" in text
+    assert "| `dynamic-few-shot` | 50.0 % (25.4 to 74.6) † |" not in text
+
+
+def test_a_conversation_can_be_read(tmp_path, whole):
+    text = markdown(small_parts(tmp_path), whole, FACTS)
+    excerpt = text.split("The first of them, greedy:\n\n")[1].split("\n\n")[0].splitlines()
+    assert [line.split(" → ")[0].removeprefix("- ") for line in excerpt] == list(load_conversations()[0])
+    assert all(line.endswith(" → negative") for line in excerpt)
 
 
 def test_the_report_begins_with_what_was_not_reached(tmp_path, whole):
