@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Container, Sequence
 
 from assistant.finetuning.demo.episode import exchange, system
+from assistant.finetuning.demo.held_out import HeldOut
 from assistant.finetuning.demo.sayings import Intent, Saying, Talk, as_typed, capital, load_talk
 from assistant.finetuning.demo_sources import text_key
 from assistant.prompting.building import build_prompt, extraction_prompt
@@ -30,10 +31,11 @@ _UNKNOWN = (
 class TalkEpisodes:
     """Draws conversations; the same talk, `held_out` and state of `rng` give the same ones.
 
-    `held_out` holds the keys (`text_key`) of messages that no user turn may be.
+    No user turn is held out: `held_out` tells copies and near copies, or it holds just the keys
+    (`text_key`) of what nobody may ask.
     """
 
-    def __init__(self, talk: Talk, rng: random.Random, held_out: Container[str]) -> None:
+    def __init__(self, talk: Talk, rng: random.Random, held_out: Container[str] | HeldOut) -> None:
         self.talk, self.rng, self.held_out = talk, rng, held_out
         self._chat = load_task("chat")
         default, none, careful = (self._chat.wording(name).instruction for name in ("default", "none", "careful"))
@@ -109,9 +111,14 @@ class TalkEpisodes:
         """
         for _ in range(_TRIES):
             text = make()
-            if text_key(text) not in self.held_out:
+            if not self._is_held_out(text):
                 return text
         raise ValueError(f"every way to say {text!r} is held out")
+
+    def _is_held_out(self, text: str) -> bool:
+        if isinstance(self.held_out, HeldOut):
+            return self.held_out.why(text) is not None
+        return text_key(text) in self.held_out
 
     def _system(self) -> Episode:
         return system(self.rng.choice(self._instructions))

@@ -1,5 +1,6 @@
 """What is said in open conversation, and the conversations made of it."""
 
+import json
 import random
 import re
 from collections import Counter
@@ -7,6 +8,8 @@ from itertools import pairwise
 
 import pytest
 
+from assistant import paths
+from assistant.finetuning.demo.held_out import HeldOut
 from assistant.finetuning.demo.sayings import as_typed, load_talk
 from assistant.finetuning.demo.talk import LENGTHS, TalkEpisodes
 from assistant.finetuning.demo_sources import text_key
@@ -105,6 +108,21 @@ def test_what_is_held_out_is_never_asked(talk):
         for episode in (getattr(source, kind)() for _ in range(200)):
             lines = [text.removesuffix("\n\nLet's think step by step.") for text in contents(episode, "user")]
             assert not often & set(map(text_key, lines))
+
+
+def test_near_copies_of_what_is_held_out_are_not_asked_either(talk):
+    held_out = HeldOut.of({"questions": ["How do you explain an index to people?", "What is an index?"]})
+    intent = next(intent for intent in talk.intents if "what is an index[ in simple words" in " ".join(intent.ask))
+    loose, strict = episodes(talk), TalkEpisodes(talk, random.Random(0), held_out)
+    asked = [[source.ask(intent.ask).lower() for _ in range(300)] for source in (loose, strict)]
+    assert ["what is an index" in " ".join(texts) for texts in asked] == [True, False]
+
+
+def test_no_reply_repeats_an_answer_of_the_built_in_set(talk):
+    rows = (paths.demo() / "data" / "about_shotwise.jsonl").read_text(encoding="utf-8").splitlines()
+    answers = HeldOut.of({"about": [json.loads(row)["answer"] for row in rows]})
+    replies = [text for intent in talk.intents for text in (*intent.reply, *intent.more)]
+    assert [text for text in replies if answers.why(text)] == []
 
 
 def test_a_talk_whose_every_question_is_held_out_is_refused(talk):
