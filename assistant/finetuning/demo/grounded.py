@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
+from assistant.finetuning.demo.episode import exchange, system
 from assistant.finetuning.demo.passages import Grounded, sentences, swapped
 from assistant.finetuning.demo.squad import is_test_title, read_squad, test_questions
 from assistant.finetuning.demo.written import written_passages
@@ -33,6 +34,13 @@ NOT_SAID = "The passage does not say."
 """The reply that the task asks for when the answer is not there."""
 NO_PASSAGE = "(none)"
 """Stands where a passage would, where a question is asked without one."""
+REFUSALS = (
+    "I do not know. Give me a passage about it, and I can look there.",
+    "I do not know that, and I do not want to guess.",
+    "I am a very small model and do not know that.",
+    "I cannot say. A larger model, or a passage to read, would help.",
+)
+"""Replies to such questions in open conversation."""
 UNANSWERABLE = 0.3
 LONGEST = 330
 """Words of an episode, about 450 tokens."""
@@ -48,7 +56,7 @@ class GroundedEpisodes:
 
     def __init__(self, passages: Sequence[Grounded], rng: random.Random) -> None:
         self.rng = rng
-        self._task = load_task("grounded-qa")
+        self._task, self._chat = load_task("grounded-qa"), load_task("chat")
         self._answered = [one for one in passages if one.answer is not None]
         self._unanswered = [one for one in passages if one.answer is None]
         self._written = written_passages(rng)
@@ -63,6 +71,16 @@ class GroundedEpisodes:
     def written(self) -> tuple[Message, ...]:
         """Return the same on passages of our own generator."""
         return self._asked(list(islice(self._written, self.rng.choice((1, 1, 2, 3, 4)))))
+
+    def unaided(self) -> tuple[Message, ...]:
+        """Return one to three of the questions in open conversation, where no passage tells: none is answered."""
+        turns: list[Message] = []
+        replies = self.rng.sample(REFUSALS, 3)
+        for reply in replies[: self.rng.choice((1, 1, 2, 3))]:
+            one = next(self._written) if self.rng.random() < 0.3 else self.rng.choice(self._answered)
+            turns += exchange(one.question, reply)
+        words = self.rng.choice([self._chat.wordings[0], *self._chat.wordings])
+        return (*system(words.instruction), *turns)
 
     def _drawn(self) -> Grounded:
         if self.rng.random() >= UNANSWERABLE:

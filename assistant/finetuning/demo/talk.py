@@ -181,7 +181,7 @@ class _Conversation:
         if at == length - 1 and length > 2 and self.rng.random() < 0.4:
             return self._say(self._intent("last"))
         ways: dict[Callable[[], None], float] = {
-            self._small_talk: 1.0,
+            lambda: self._small_talk(length): 1.0,
             self._follow_up: 0.5 if self._last and self._last.more else 0.04 if self._last else 0.0,
             self._tell: 0.3 * self._telling,
             self._recall: 0.5 * self._telling if self._recallable else 0.0,
@@ -190,8 +190,8 @@ class _Conversation:
         }
         return self.rng.choices(list(ways), list(ways.values()))[0]()
 
-    def _small_talk(self) -> None:
-        self._say(self._intent("" if self.turns else self.rng.choice(("", "", "first", "last"))))
+    def _small_talk(self, length: int) -> None:
+        self._say(self._intent(self.rng.choice(("", "", "first", "last")) if length == 1 else ""))
 
     def _intent(self, place: str) -> Intent:
         kinds = self.talk.share

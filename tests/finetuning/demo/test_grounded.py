@@ -217,6 +217,14 @@ def test_some_questions_come_without_a_passage_and_none_of_them_is_answered(fold
     assert silent > 10
 
 
+def test_without_a_passage_open_conversation_refuses_and_says_no_refusal_twice(folder):
+    for episode in drawn(folder, "unaided"):
+        replies = [message["content"] for message in episode if message["role"] == "assistant"]
+        assert 1 <= len(replies) == len(set(replies)) <= 3
+        assert set(replies) <= set(grounded.REFUSALS)
+    assert len({len(episode) for episode in drawn(folder, "unaided")}) > 2
+
+
 def test_the_reply_without_an_answer_is_the_one_the_task_asks_for():
     task = load_task("grounded-qa")
     assert NOT_SAID in task.wording().instruction

@@ -93,6 +93,15 @@ def test_conversations_are_of_every_length(talk):
     assert {len(contents(episode, "assistant")) for episode in drawn(talk, "small_talk")} == set(LENGTHS)
 
 
+def test_nobody_says_goodbye_before_the_last_exchange(talk):
+    said = Counter()
+    for episode in drawn(talk, "small_talk", 600):
+        *earlier, last = contents(episode, "assistant")
+        assert not [reply for reply in earlier if re.match("Goodbye|Bye|See you|Good night", reply)]
+        said[bool(re.match("Goodbye|Bye|See you|Good night", last))] += 1
+    assert said[True] > 40
+
+
 def test_about_seven_in_ten_conversations_have_the_instruction_of_the_chat_task(talk):
     found = Counter(tuple(contents(episode, "system")) for episode in drawn(talk, "small_talk", 1000))
     served = {(words.instruction,) for words in load_task("chat").wordings if words.instruction}
