@@ -7,8 +7,8 @@ from collections.abc import Callable, Container, Sequence
 
 from assistant.finetuning.demo.episode import exchange, system
 from assistant.finetuning.demo.held_out import HeldOut
+from assistant.finetuning.demo.runs import text_key
 from assistant.finetuning.demo.sayings import Intent, Saying, Talk, as_typed, capital, load_talk
-from assistant.finetuning.demo_sources import text_key
 from assistant.prompting.building import build_prompt, extraction_prompt
 from assistant.prompting.strategies import STRATEGIES
 from assistant.prompting.tasks import load_task
@@ -86,7 +86,7 @@ class TalkEpisodes:
                 turns += self._judged(table.again if at else table.ask, statement in meaning.statements, slots)
         return (*self._system(), *turns)
 
-    def reasoned(self) -> Episode:
+    def reasoned_talk(self) -> Episode:
         """Return a message that is answered after a step of reasoning, shown or asked for."""
         asked, *shown = [self._thought() for _ in range(self.rng.choice((1, 1, 2, 3)))]
         if not shown and self.rng.random() < 0.5:
