@@ -8,6 +8,8 @@ from typing import Any
 from assistant.finetuning.demo.examples import IGNORED
 from assistant.finetuning.demo.meaning import word_vectors
 from assistant.finetuning.demo.recipe import Size
+from assistant.finetuning.demo.start import structured
+from assistant.finetuning.demo.tokenizer import OPENER
 
 
 def new_network(tokenizer: Any, size: Size, seed: int, meaning_width: int) -> Any:
@@ -23,6 +25,7 @@ def new_network(tokenizer: Any, size: Size, seed: int, meaning_width: int) -> An
         num_hidden_layers=size.layers,
         num_attention_heads=size.heads,
         max_position_embeddings=size.context_tokens,
+        rope_parameters={"rope_type": "default", "rope_theta": size.rope_theta},
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -31,8 +34,12 @@ def new_network(tokenizer: Any, size: Size, seed: int, meaning_width: int) -> An
         meaning_layer=size.meaning_layer,
     )
     network = _kind()(config)
-    if size.start_from_encoder:
-        vectors, known = word_vectors(tokenizer, size.width)
+    if not size.start_from_encoder:
+        return network
+    vectors, known = word_vectors(tokenizer, size.width)
+    if size.structured_start:
+        structured(network, vectors, known, tokenizer.convert_tokens_to_ids(OPENER), seed)
+    else:
         with torch.no_grad():
             network.get_input_embeddings().weight[known] = vectors[known]
     return network

@@ -23,14 +23,17 @@ class Size:
 
     vocabulary: int = 8192
     width: int = 256
-    layers: int = 4
+    layers: int = 6
     heads: int = 4
     feed_forward: int = 512
     context_tokens: int = 2048
     tokenizer_episodes: int = 20_000
     """Episodes from which the tokenizer learns its vocabulary."""
+    rope_theta: float = 1e6
     start_from_encoder: bool = True
     """Whether the token embeddings start from the default encoder's word vectors."""
+    structured_start: bool = True
+    """Whether some attention heads start as `start.py` says; needs word vectors and five layers."""
     meaning_layer: int = 2
     """Layer after which the end of a turn should tell the meaning of the turn's text."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
+OPENER = ROLE_TOKENS[-1]
+"""Opens the assistant's turn."""
 BEGIN, END, PAD = "<s>", "</s>", "<pad>"
 # The layout of Zephyr (HuggingFaceH4/zephyr-7b-beta): role line, content, end of sequence, line break.
 CHAT_TEMPLATE = (
