@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Rooms:
         """Divide `width` states; every part divides among the heads."""
         word, gathered = (heads * (width * share // (256 * heads)) for share in (72, 48))
         ends = [0, word, word + gathered, word + 2 * gathered, 2 * (word + gathered)]
-        parts = [range(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+        parts = [range(start, end) for start, end in pairwise(ends)]
         return cls(*parts, width - 4, width - 3, width - 2, width - 1)
 
 
