@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from assistant.finetuning.demo.episode import Episode, classified
+from assistant.finetuning.demo.episode import Episode, classified, first_showings
 from assistant.finetuning.demo.labelled import LabelledTask, Neighbours
 from assistant.finetuning.demo.names import arbitrary_names
 
@@ -71,7 +71,7 @@ class Demonstrating:
         seen: dict[str, str] = {}
         for at in self._order(len(classes), count):
             seen[self.rng.choice(task.classes[classes[at]])] = names[at]
-        return classified(self._instruction(names), list(seen.items()), self.rng.choice(PREFIXES))
+        return self._named(names, list(seen.items()))
 
     def nearest(self) -> Episode:
         """Return a text after those of its task that are nearest to it, the nearest last."""
@@ -88,15 +88,21 @@ class Demonstrating:
         }
         shown = self.near.of(asked, list(pool), self.rng.choice([2, 4, 4, 8]))
         rows = [*((text, pool[text]) for text in reversed(shown)), (asked, names[asked_class])]
-        return classified(self._instruction(list(names.values())), rows, self.rng.choice(PREFIXES))
+        return self._named(list(names.values()), rows)
 
     def _copying(self, texts: Sequence[int], again: Sequence[int], *, changed: bool) -> Episode:
         names = arbitrary_names(self.rng.choice([2, 2, 3, 4]), self.words, self.rng)
         shown = [(text, self.rng.choice(names)) for text in self.rng.sample(self._short, self.rng.choice(texts))]
         asked = self.rng.choices(shown, k=self.rng.choice(again))
         rows = [*shown, *((self._changed(text) if changed else text, name) for text, name in asked)]
+        # What a text is called is drawn by lot: nothing but its repetition can be known.
+        first = range(len(shown))
         repeats_from = None if changed else len(shown)
-        return classified(self._instruction(names), rows, self.rng.choice(PREFIXES), repeats_from)
+        return classified(self._instruction(names), rows, self.rng.choice(PREFIXES), first, repeats_from)
+
+    def _named(self, names: Sequence[str], rows: Sequence[tuple[str, str]]) -> Episode:
+        guessed = first_showings([name for _, name in rows])
+        return classified(self._instruction(names), rows, self.rng.choice(PREFIXES), guessed)
 
     def _changed(self, text: str) -> str:
         words = text.split()

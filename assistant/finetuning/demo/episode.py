@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from assistant.records import Message
@@ -15,6 +15,8 @@ class Episode:
     messages: tuple[Message, ...]
     meanings: tuple[str, ...] = ()
     """Per reply, the text that it is about, or ""; empty if no reply is about one."""
+    guessed: frozenset[int] = frozenset()
+    """Replies that nothing before them tells: they are shown, not learnt."""
     repeats_from: int | None = None
     """Exchange from which on what the user says is learnt too, because it has been said before."""
 
@@ -30,8 +32,18 @@ def exchange(asked: str, reply: str) -> tuple[Message, Message]:
 
 
 def classified(
-    instruction: str, rows: Sequence[tuple[str, str]], prefix: str = "", repeats_from: int | None = None
+    instruction: str,
+    rows: Sequence[tuple[str, str]],
+    prefix: str = "",
+    guessed: Iterable[int] = (),
+    repeats_from: int | None = None,
 ) -> Episode:
     """Return texts and their label names as turns, each text after the prefix."""
     turns = [message for text, name in rows for message in exchange(prefix + text, name)]
-    return Episode((*system(instruction), *turns), tuple(text for text, _ in rows), repeats_from)
+    messages = (*system(instruction), *turns)
+    return Episode(messages, tuple(text for text, _ in rows), frozenset(guessed), repeats_from)
+
+
+def first_showings(names: Sequence[str]) -> list[int]:
+    """Return where each name stands for the first time."""
+    return [at for at, name in enumerate(names) if name not in names[:at]]

@@ -43,7 +43,8 @@ def episode_example(tokenizer: Any, episode: Episode, rows: Mapping[str, int]) -
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     spans = encoded["offset_mapping"]
     replies = _ranges(text, episode, "assistant")
-    learnt = _inside(spans, replies)
+    told = [reply for number, reply in enumerate(replies) if number not in episode.guessed]
+    learnt = _inside(spans, told)
     if episode.repeats_from is not None:
         again = _inside(spans, _ranges(text, episode, "user")[episode.repeats_from :])
         learnt = [max(pair) for pair in zip(learnt, again, strict=True)]

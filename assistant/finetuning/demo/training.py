@@ -95,9 +95,10 @@ def _tokenizer(material: Material, recipe: Recipe, work: Path) -> Any:
 
 def _tokenizer_texts(material: Material, recipe: Recipe) -> Iterator[str]:
     episodes = Episodes(material, material.words(), recipe.seed)
-    for number in range(recipe.size.tokenizer_episodes):
-        stage = recipe.stages[number % len(recipe.stages)]
-        yield from (message["content"] for message in episodes.draw(stage.mixture).messages)
+    # Every kind alike, so that the stages can be changed without another vocabulary.
+    weights = dict.fromkeys(episodes.kinds, 1.0)
+    for _ in range(recipe.size.tokenizer_episodes):
+        yield from (message["content"] for message in episodes.draw(weights).messages)
     for text in material.sources.prose[:: max(1, len(material.sources.prose) // 6000)]:
         yield text[:800]
 
