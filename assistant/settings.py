@@ -97,7 +97,7 @@ class ModelSettings:
     model: str = "demo"
     """`demo`, `scripted`, a local folder or a hub id."""
     adapter: str | None = None
-    """Folder (or name under adapters/) of a PEFT adapter."""
+    """PEFT adapter: a folder, a name under adapters/, or `question-types`, the built-in one."""
     dtype: str = "auto"
     """`auto`: bf16 on a GPU that has it, fp32 on CPU while the model fits into memory."""
     device: str = "auto"

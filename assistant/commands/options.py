@@ -43,7 +43,9 @@ class ModelOptions:
     """Which chat model, and how it is loaded."""
 
     model: Annotated[str, typer.Option(help="demo, scripted, a local folder or a hub id.")] = ModelSettings.model
-    adapter: Annotated[str | None, typer.Option(help="PEFT adapter: a folder, or a name under adapters/.")] = None
+    adapter: Annotated[
+        str | None, typer.Option(help="PEFT adapter: a folder, a name under adapters/, or question-types.")
+    ] = None
     load_in: Annotated[str | None, typer.Option(help=f"Quantise while loading. {_one_of(LOAD_IN)}")] = None
     dtype: Annotated[str, typer.Option(help=f"Number format. {_one_of(DTYPES)}")] = ModelSettings.dtype
     device: Annotated[str, typer.Option(help="auto, cpu, cuda …")] = ModelSettings.device

@@ -14,6 +14,7 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from assistant import paths
 from assistant.errors import AdapterError
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
+TRAINING_FILE = "training.json"
+"""Says how an adapter was trained here; `base.weights_sha256` in it are the hashes of its base model's files."""
+BUILT_IN = "question-types"
+"""Name of the adapter that lies beside the demo model."""
 MAX_RANK = 512
 _MAX_CONFIG_BYTES = 1_000_000
 _TYPES = ("LORA", "IA3", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
@@ -49,13 +54,31 @@ class AdapterFolder:
     shapes: Mapping[str, tuple[int, ...]]
 
     @property
+    def name(self) -> str:
+        """Return what it is called: the built-in one by its name, others as their folder."""
+        folder = self.path.resolve()
+        return BUILT_IN if folder == built_in_folder().resolve() else folder.name
+
+    @property
     def base(self) -> str:
         """Return the base model that the config names, or nothing."""
         return str(self.config.get("base_model_name_or_path") or "")
 
 
+def built_in_folder() -> Path:
+    """Return where the demo model's adapter lies; it need not be there."""
+    return paths.demo() / "adapter"
+
+
+def adapter_names() -> tuple[str, ...]:
+    """Return the adapters that have a name: those under adapters/, and the built-in one if it is there."""
+    own = sorted(file.parent.name for file in paths.adapters().glob(f"*/{CONFIG_FILE}"))
+    shipped = (BUILT_IN,) if (built_in_folder() / CONFIG_FILE).is_file() and BUILT_IN not in own else ()
+    return (*own, *shipped)
+
+
 def find_adapter(name: str) -> Path:
-    """Return the folder of an adapter given as a folder or as a name under adapters/.
+    """Return the folder of an adapter given as a folder, as a name under adapters/ or as the built-in one's.
 
     Raises:
         AdapterError: if there is neither.
@@ -66,7 +89,11 @@ def find_adapter(name: str) -> Path:
     named = paths.adapters() / name
     if len(folder.parts) == 1 and name not in (".", "..") and named.is_dir():
         return named
-    raise AdapterError(f"There is no adapter '{name}'.", "Give a folder, or the name of one under adapters/.")
+    if name == BUILT_IN and BUILT_IN in adapter_names():
+        return built_in_folder()
+    known = ", ".join(adapter_names())
+    hint = f"Give a folder, or one of: {known}." if known else "Give a folder, or the name of one under adapters/."
+    raise AdapterError(f"There is no adapter '{name}'.", hint)
 
 
 def check_adapter(folder: Path) -> AdapterFolder:
@@ -92,14 +119,19 @@ def _read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG_FILE
     if not file.is_file():
         raise AdapterError(f"The folder '{folder}' is not an adapter: it has no {CONFIG_FILE}.")
+    return _read_object(file)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    folder = file.parent
     try:
         if file.stat().st_size > _MAX_CONFIG_BYTES:
             raise ValueError("it is too large")
         config = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise AdapterError(f"{CONFIG_FILE} of the adapter '{folder.name}' cannot be read: {error}.") from None
+        raise AdapterError(f"{file.name} of the adapter '{folder.name}' cannot be read: {error}.") from None
     if not isinstance(config, dict):
-        raise AdapterError(f"{CONFIG_FILE} of the adapter '{folder.name}' is not a JSON object.")
+        raise AdapterError(f"{file.name} of the adapter '{folder.name}' is not a JSON object.")
     return config
 
 
@@ -166,34 +198,62 @@ def safetensors_header(file: Path) -> Iterator[tuple[str, tuple[int, ...], str]]
 def check_base(adapter: AdapterFolder, model: str, folder: Path | None) -> None:
     """Check that the adapter was trained on the model; `folder` is where that lies, if local.
 
-    Where the adapter names a folder that is there, the weights decide; else the name does, or
-    its last part. An adapter that names no base is decided by its tensors alone.
+    Where the adapter's training was recorded, or it names a folder that is there, the weights
+    decide; else the name does, or its last part. Of any other adapter its tensors alone decide.
 
     Raises:
-        AdapterError: if it names another base model.
+        AdapterError: if it was trained on another base model.
     """
+    recorded = _trained_on(adapter.path)
+    if recorded and folder is not None and recorded == weights_sha256(folder):
+        return
+    _check_base_name(adapter, model, folder)
+    if recorded and folder is not None:
+        raise AdapterError(
+            f"The adapter '{adapter.name}' was trained on other weights than those of the model {model}.",
+            "Train it again on these, or load the model that it was trained on.",
+        )
+
+
+def _check_base_name(adapter: AdapterFolder, model: str, folder: Path | None) -> None:
     base = adapter.base
     if not base or base == model:
         return
     if Path(base).is_dir() and folder is not None:
-        same = Path(base).resolve() == folder.resolve() or _weights_hash(Path(base)) == _weights_hash(folder)
+        same = Path(base).resolve() == folder.resolve() or weights_sha256(Path(base)) == weights_sha256(folder)
     else:
         names = {Path(model).name} | ({folder.name} if folder is not None else set())
         same = Path(base).name in names
     if not same:
         raise AdapterError(
-            f"The adapter '{adapter.path.name}' was trained for base model {base}, but the model loaded is {model}.",
+            f"The adapter '{adapter.name}' was trained for base model {base}, but the model loaded is {model}.",
             f"Load it with --model {base}.",
         )
 
 
-def _weights_hash(folder: Path) -> str:
-    """Return one SHA-256 over all safetensors files of a model folder."""
-    digest = hashlib.sha256()
+def _trained_on(folder: Path) -> Mapping[str, str]:
+    """Return the hashes of the weights that an adapter was trained on, if that was recorded."""
+    file = folder / TRAINING_FILE
+    base = _read_object(file).get("base") if file.is_file() else None
+    recorded = base.get("weights_sha256") if isinstance(base, dict) else None
+    return recorded if isinstance(recorded, dict) else {}
+
+
+def weights_sha256(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each safetensors file of a model folder, by its name."""
+    found = {}
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+            found[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Let peft 0.21 ask transformers for a name that 5.23 has deprecated; no user can act on the warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        yield
 
 
 def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tuple[Any, tuple[str, ...]]:
@@ -211,12 +271,10 @@ def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tu
         raise AdapterError(f"The adapter is for {adapter.config['task_type']}, not for {task}.")
     config = _peft_config(adapter, task)
     try:
-        with warnings.catch_warnings():
-            # peft 0.21 asks transformers for a name that 5.23 has deprecated; no user can act on that.
-            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        with quiet_peft():
             model = peft.MODEL_TYPE_TO_PEFT_MODEL_MAPPING[task](network, config)
     except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
-        raise AdapterError(f"The adapter '{adapter.path.name}' does not fit the model: {error}.") from None
+        raise AdapterError(f"The adapter '{adapter.name}' does not fit the model: {error}.") from None
     expected = {
         name: tuple(tensor.shape)
         for name, tensor in peft.get_peft_model_state_dict(model, save_embedding_layers=False).items()
@@ -225,7 +283,7 @@ def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tu
     try:
         tensors = load_file(adapter.path / WEIGHTS_FILE)
     except SafetensorError as error:
-        raise AdapterError(f"{WEIGHTS_FILE} of the adapter '{adapter.path.name}' is damaged: {error}.") from None
+        raise AdapterError(f"{WEIGHTS_FILE} of the adapter '{adapter.name}' is damaged: {error}.") from None
     peft.set_peft_model_state_dict(model, tensors)
     return model, _notes(adapter, tensors)
 
@@ -254,7 +312,7 @@ def _check_tensors(
     adapter: AdapterFolder, expected: Mapping[str, tuple[int, ...]], known: Mapping[str, tuple[int, ...]]
 ) -> None:
     """Refuse an adapter of which peft would leave out a part, or the whole, without an error."""
-    name = adapter.path.name
+    name = adapter.name
     missing = sorted(expected.keys() - adapter.shapes.keys())
     if missing:
         raise AdapterError(f"The adapter '{name}' lacks {len(missing)} of its tensors, among them {missing[0]}.")
@@ -270,5 +328,5 @@ def _notes(adapter: AdapterFolder, tensors: Mapping[str, Any]) -> tuple[str, ...
     """Return a note if the adapter cannot change anything."""
     second = [tensor for name, tensor in tensors.items() if ".lora_B" in name or ".lora_embedding_B" in name]
     if adapter.config["peft_type"] == "LORA" and second and not any(bool(tensor.any()) for tensor in second):
-        return (f"The adapter '{adapter.path.name}' is untrained: all of its B matrices are zero.",)
+        return (f"The adapter '{adapter.name}' is untrained: all of its B matrices are zero.",)
     return ()

@@ -71,7 +71,7 @@ def load_prompt_model(settings: ModelSettings) -> ChatModel:
     renderer = _renderer(source, encoder_decoder=_is_encoder_decoder(source, config))
     context, name = _context(config, renderer), None
     if adapter is not None:
-        context, name = context - int(adapter.config.get("num_virtual_tokens") or 0), adapter.path.resolve().name
+        context, name = context - int(adapter.config.get("num_virtual_tokens") or 0), adapter.name
     return PromptOnlyModel(renderer, name=source.name, context_tokens=context, adapter=name)
 
 
@@ -99,7 +99,7 @@ def load_chat_model(settings: ModelSettings) -> ChatModel:
         context -= int(adapter.config.get("num_virtual_tokens") or 0)
     from assistant.generation.local_model import LocalModel
 
-    name = adapter.path.resolve().name if adapter is not None else None
+    name = adapter.name if adapter is not None else None
     identity = model_identity(
         source.place,
         revision=getattr(config, "_commit_hash", None),
