@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 import typer
 
 from assistant import paths
+from assistant.commands.demo_adapter import adapter
 from assistant.commands.demo_table import table
 from assistant.commands.terminal import show
 from assistant.errors import SettingError
 
 demo_app = typer.Typer(help="The built-in demo model.")
 demo_app.command("table")(table)
+demo_app.command("adapter")(adapter)
 
 
 @demo_app.command("train")
