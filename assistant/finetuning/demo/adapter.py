@@ -185,6 +185,7 @@ def _save(network: Any, record: Mapping[str, Any], folder: Path) -> None:
             weight.data = weight.data.to(torch.float16)
     # Whether embeddings changed is known here; peft would look for the base model on the hub.
     network.save_pretrained(folder, save_embedding_layers=False)
+    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only its owner read it, and this is to be shipped
     (folder / TRAINING_FILE).write_text(json.dumps(record) + "\n", encoding="utf-8")
     (folder / CARD).write_text(card(record), encoding="utf-8")
 

@@ -147,6 +147,7 @@ def test_the_folder_says_how_it_was_made_and_nothing_of_this_machine(made):
     assert {one.name for one in folder.iterdir()} == {
         *("README.md", "adapter_config.json", "adapter_model.safetensors", "training.json"),
     }
+    assert (folder / "adapter_model.safetensors").stat().st_mode & 0o044 == 0o044
     assert said["data"]["rows"] == 120
     assert said["data"]["rows_learnt"] == 119
     assert said["data"]["rows_left_out"] == [{"set": "trec", "why": "the same letters and digits", "rows": 1}]
