@@ -26,7 +26,7 @@ def new_network(tokenizer: Any, size: Size, seed: int, meaning_width: int) -> An
         num_attention_heads=size.heads,
         max_position_embeddings=size.context_tokens,
         rope_parameters={"rope_type": "default", "rope_theta": size.rope_theta},
-        tie_word_embeddings=True,
+        tie_word_embeddings=not (size.start_from_encoder and size.structured_start),
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

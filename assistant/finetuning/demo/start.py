@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,10 +30,16 @@ LAYERS = 5
 """Fewest layers that have room for it."""
 WORD, CONSTANT = 0.05, 0.1
 """Root mean square of an embedding, and the size of the state that is the same for every token."""
+NUDGE = 0.5
+"""How much of a word's vector is drawn by chance, to the rest."""
 QUIET = 0.2
 """What the layers of random weights are multiplied by, so that they do not drown the heads."""
 REACH = (0.075, 0.05, 0.032, 0.02)
 """Angles per token by which "about the last twenty tokens" is told: the window of layer 0."""
+GATE = 3.0
+"""How strongly the beginning of a reply is drawn to the beginnings of earlier ones."""
+SAY, FOLLOWED = 0.7, 0.4
+"""How loudly layers 3 and 4 say what they bring."""
 SLOW = 0.004
 """Angle per token up to which attention hardly depends on the distance: there, contents are compared."""
 
@@ -49,6 +55,8 @@ class Rooms:
     gathered_before: range
     """What the position before has gathered."""
     word_before: range
+    said: range
+    """What the output layer reads: the token to come."""
     opens: int
     """Whether the token opens the assistant's turn."""
     opened: int
@@ -60,8 +68,8 @@ class Rooms:
     @classmethod
     def of(cls, width: int, heads: int) -> Rooms:
         """Divide `width` states; every part divides among the heads."""
-        word, gathered = (heads * (width * share // (256 * heads)) for share in (72, 48))
-        ends = [0, word, word + gathered, word + 2 * gathered, 2 * (word + gathered)]
+        word, gathered = (heads * (width * share // (256 * heads)) for share in (56, 40))
+        ends = list(accumulate([0, word, gathered, gathered, word, word]))
         parts = [range(start, end) for start, end in pairwise(ends)]
         return cls(*parts, width - 4, width - 3, width - 2, width - 1)
 
@@ -100,15 +108,24 @@ def _projections(attention: Any) -> tuple[Any, Any, Any, Any]:
 def _embed(network: Any, rooms: Rooms, vectors: torch.Tensor, known: torch.Tensor, opener: int, seed: int) -> None:
     import torch
 
-    table = network.get_input_embeddings().weight
+    table, out = network.get_input_embeddings().weight, network.get_output_embeddings().weight
     chance = torch.Generator().manual_seed(seed)
     count, width = table.shape
+    words = vectors[:, : len(rooms.word)].clone()
+    # "River", "river" and " river" have one vector: what is drawn by chance tells them apart.
+    drawn = torch.randn(words.shape, generator=chance)
+    words += NUDGE * words[known].std() * drawn
+    words[~known] = 0
     start = torch.zeros(count, width)
-    start[known, : len(rooms.word)] = vectors[known][:, : len(rooms.word)]
+    start[:, rooms.word.start : rooms.word.stop] = words
     # Tokens that are no words (roles, line breaks) live where nothing is gathered.
-    other = range(rooms.gathered_before.start, rooms.opens)
+    other = range(rooms.gathered_before.start, rooms.said.start)
     start[~known, other.start : other.stop] = torch.randn(int((~known).sum()), len(other), generator=chance)
     start *= WORD / start.pow(2).mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+    words = start[:, rooms.word.start : rooms.word.stop].clone()
+    words[~known] = words[known].std() * drawn[~known]
+    out.normal_(std=0.1 * WORD, generator=chance)
+    out[:, rooms.said.start : rooms.said.stop] += words
     start += 0.1 * WORD * torch.randn(count, width, generator=chance)
     start[:, [rooms.opens, rooms.opened, rooms.first]] = 0
     start[opener, rooms.opens] = 5 * WORD
@@ -158,17 +175,17 @@ class _Builder:
         for h in range(self.heads):
             self._compare(attention, h, rooms.gathered, rooms.gathered_before, 1.0)
             row = h * self.size + self._slow()[-1]
-            attention.q_proj.weight[row, rooms.constant] += 4.0
-            attention.k_proj.weight[row, rooms.first] += 4.0
-            self._carry(attention, h, rooms.word[h :: self.heads], rooms.word[h :: self.heads], 0.2)
+            attention.q_proj.weight[row, rooms.opened] += GATE
+            attention.k_proj.weight[row, rooms.first] += GATE
+            self._carry(attention, h, rooms.word[h :: self.heads], rooms.said[h :: self.heads], SAY)
 
     def follow(self) -> None:
         """Layer 4: every head looks at what came after this token earlier."""
         attention = self.network.model.layers[FOLLOW].self_attn
         for h in range(self.heads):
             self._compare(attention, h, self.rooms.word, self.rooms.word_before, 2.0)
-            places = self.rooms.word[h :: self.heads]
-            self._carry(attention, h, places, places, 0.1)
+            words, said = self.rooms.word[h :: self.heads], self.rooms.said[h :: self.heads]
+            self._carry(attention, h, words, said, FOLLOWED)
 
     def _look_back(self, attention: Any, h: int, layer: int) -> None:
         """Make a head attend to the token before, by the fast angles of its rotary positions."""

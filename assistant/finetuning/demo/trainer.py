@@ -22,7 +22,7 @@ class Pace:
     """`cpu` or `cuda`; on the latter in bf16."""
     until: float | None = None
     """Time (`time.monotonic`) at which it pauses with a checkpoint."""
-    save_every: int = 500
+    save_every: int = 250
     """Steps between checkpoints."""
     log_every: int = 50
 
