@@ -131,11 +131,13 @@ class LocalModel:
         config = self._config()
         config.max_new_tokens = max(limits)
         network = self._base if self._soft_prompt else self.network
-        with self._memory_told():
+        # A processor costs a copy of the scores per token, even if it changes none.
+        drawn = any(sampling.temperature > 0 for sampling in samplings)
+        with self._memory_told(), torch.inference_mode():
             network.generate(
                 **self._batch([prompt.token_ids for prompt in prompts]),
                 generation_config=config,
-                logits_processor=LogitsProcessorList([RowSampling(samplings)]),
+                logits_processor=LogitsProcessorList([RowSampling(samplings)] if drawn else []),
                 stopping_criteria=StoppingCriteriaList([RowStopping(limits, signals)]),
                 streamer=queue,
             )

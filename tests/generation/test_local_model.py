@@ -244,3 +244,19 @@ def test_a_full_device_is_one_sentence(chat_model, monkeypatch):
     monkeypatch.setattr(model.network, "generate", full)
     with pytest.raises(ModelError, match="ran out of memory"):
         list(model.generate([asked(model, "a witty film")], [SamplingSettings()], Event()))
+
+
+@pytest.mark.parametrize(("temperature", "processors"), [(0.0, 0), (0.7, 1)])
+def test_a_batch_of_greedy_rows_pays_for_no_processor(chat_model, monkeypatch, temperature, processors):
+    model, seen = chat_model("llama3"), {}
+    plain_generate = model.network.generate
+
+    def watched(**settings):
+        seen.update(settings, inference=torch.is_inference_mode_enabled())
+        return plain_generate(**settings)
+
+    monkeypatch.setattr(model.network, "generate", watched)
+    samplings = [SamplingSettings(max_new_tokens=2), SamplingSettings(max_new_tokens=2, temperature=temperature)]
+    last(model.generate([asked(model, question) for question in QUESTIONS[:2]], samplings, Event()))
+    assert len(seen["logits_processor"]) == processors
+    assert seen["inference"]
