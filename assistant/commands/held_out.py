@@ -10,6 +10,7 @@ from pathlib import Path
 from assistant import paths
 from assistant.data import open_source
 from assistant.errors import DataError
+from assistant.evaluation.demo_table.conversations import load_conversations
 from assistant.evaluation.sets.datasets import ENDINGS, data_set_names, find_data_set, load_dataset
 
 POOL_TOO = ("sst2", "trec", "ag_news")
@@ -30,6 +31,7 @@ OTHER_FILES: Mapping[str, tuple[str, ...]] = {
     "math_word/singleeq": ("question",),
 }
 """Columns of published parts for evaluation that are no data set here yet; of word problems, the whole files."""
+CONVERSATIONS = "scripted conversations"
 _NOT_ASKED = ("id", "label", "answer")
 
 
@@ -45,9 +47,11 @@ def held_out_texts(data: Path) -> HeldOutTexts:
     """Return what must stay out of training, as far as its files are in the folder `data`.
 
     Of every known data set the texts of dev and test, of `POOL_TOO` those of the pool as well, of the
-    built-in ones everything but labels and answers; of `OTHER_FILES` the named columns.
+    built-in ones everything but labels and answers; of `OTHER_FILES` the named columns; what the user
+    says in the scripted conversations of the demo model's table.
     """
     texts: dict[str, list[str]] = dict(_built_in())
+    texts[CONVERSATIONS] = _unique(turn for turns in load_conversations() for turn in turns)
     skipped: list[str] = []
     for name in data_set_names():
         if find_data_set(name).built_in:

@@ -3,7 +3,8 @@
 import gzip
 import json
 
-from assistant.commands.held_out import OTHER_FILES, held_out_texts
+from assistant.commands.held_out import CONVERSATIONS, OTHER_FILES, held_out_texts
+from assistant.evaluation.demo_table.conversations import load_conversations
 from assistant.evaluation.sets.datasets import data_set_names, find_data_set, load_dataset
 
 
@@ -25,6 +26,12 @@ def test_built_in_rows_are_held_out_wholly_and_missing_files_are_named(tmp_path)
     assert load_dataset("word-problems").pool[0].rationale in texts
     assert "Hello!" in texts
     assert "positive" not in texts
+
+
+def test_what_the_scripted_conversations_say_is_held_out(tmp_path):
+    asked = {turn for turns in load_conversations() for turn in turns}
+    assert len(asked) > 50
+    assert set(held_out_texts(tmp_path).texts[CONVERSATIONS]) == asked
 
 
 def test_dev_test_and_pool_are_held_out_and_rows_beyond_the_pool_are_not(tmp_path):
