@@ -52,7 +52,7 @@ class Stage:
     """Tokens of a batch, padding counted."""
     longest: int = 700
     """Tokens of the longest episode that is used."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     schedule: str = "constant_with_warmup"
     """Of the learning rate, as transformers calls it."""
     warmup_steps: int = 50
