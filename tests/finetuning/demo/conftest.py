@@ -57,6 +57,13 @@ def squad_rows():
         yield {"id": f"n{n}", "answers": {"text": [], "answer_start": []}, **row, "question": f"Who sold tower {n}?"}
 
 
+def sentence(book, number):
+    """Return a sentence of eight words, five of which stand in no other."""
+    letters = "bdfgklmnprstvz"
+    own = (f"{book[:2].lower()}{letters[number // 14]}o{letters[number % 14]}{vowel}" for vowel in "aeiou")
+    return f"{book} tells that {' '.join(own)}."
+
+
 def tables():
     """Yield the name of each set and its rows."""
     books = ("Physics", "Biology")
@@ -88,11 +95,7 @@ def tables():
         [{"category": "ai", "turns": [f"Say word {n}", f"Word {n} it is"]} for n in range(9)],
     )
     yield "imdb/unsupervised", [{"text": f"film {n} was<br /><br />long and plain"} for n in range(9)]
-    pages = [
-        {"text": f"{book} has a rule number {n} that all of us should know. Yes.", "book": book}
-        for book in books
-        for n in range(30)
-    ]
+    pages = [{"text": f"{sentence(book, n)} Yes.", "book": book} for book in books for n in range(30)]
     yield "text_corpus/openstax", pages
     yield "text_corpus/standardebooks", [{"text": f"an ordinary paragraph number {n} of plain words"} for n in range(9)]
     licences = ("CC BY 4.0", "CC BY-NC 4.0")
