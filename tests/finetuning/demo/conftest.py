@@ -112,14 +112,15 @@ def public_sets(tmp_path_factory):
     return folder
 
 
-def held_out():
+@pytest.fixture(scope="session")
+def held_texts():
     """Return held-out texts that stand among the miniature sets."""
-    return HeldOut.of({"films": [HELD_REVIEW], "questions": [HELD_QUESTION]})
+    return {"films": [HELD_REVIEW], "questions": [HELD_QUESTION]}
 
 
 @pytest.fixture(scope="session")
-def material(public_sets):
-    sources = read_sources(public_sets, held_out())
+def material(public_sets, held_texts):
+    sources = read_sources(public_sets, HeldOut.of(held_texts))
     near = Neighbours(sources.texts, ToyEncoder().encode(sources.texts))
     return Material(sources, near, load_talk(), read_squad(public_sets))
 
