@@ -134,7 +134,8 @@ class Batches:
 
 def _parts(examples: Sequence[Example]) -> list[Sequence[Example]]:
     """Return `PORTION` parts of the sorted examples with about as many tokens each; none is empty."""
-    ends, done, total = [], 0, sum(len(one.ids) for one in examples)
+    ends: list[int] = []
+    done, total = 0, sum(len(one.ids) for one in examples)
     for count, example in enumerate(examples, start=1):
         done += len(example.ids)
         left = len(examples) - count

@@ -70,8 +70,8 @@ class Rooms:
         """Divide `width` states; every part divides among the heads."""
         word, gathered = (heads * (width * share // (256 * heads)) for share in (56, 40))
         ends = list(accumulate([0, word, gathered, gathered, word, word]))
-        parts = [range(start, end) for start, end in pairwise(ends)]
-        return cls(*parts, width - 4, width - 3, width - 2, width - 1)
+        own, around, around_before, before, said = (range(start, end) for start, end in pairwise(ends))
+        return cls(own, around, around_before, before, said, width - 4, width - 3, width - 2, width - 1)
 
 
 def structured(network: Any, vectors: torch.Tensor, known: torch.Tensor, opener: int, seed: int) -> None:
