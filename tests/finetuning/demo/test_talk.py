@@ -10,9 +10,9 @@ import pytest
 
 from assistant import paths
 from assistant.finetuning.demo.held_out import HeldOut
+from assistant.finetuning.demo.runs import text_key
 from assistant.finetuning.demo.sayings import as_typed, load_talk
 from assistant.finetuning.demo.talk import LENGTHS, TalkEpisodes
-from assistant.finetuning.demo.runs import text_key
 from assistant.prompting.strategies import STRATEGIES
 from assistant.prompting.tasks import load_task
 
