@@ -57,6 +57,7 @@ def test_the_ids_of_an_episode_start_with_exactly_those_that_are_served(episodes
         sent = renderer.render(Prompt(asked, ("question",) * len(asked))).token_ids
         example = episode_example(tokenizer, episode, {})
         assert tuple(example.ids[: len(sent)]) == sent
+        assert tokenizer.decode(example.ids[len(sent) :]).startswith(episode.messages[-1]["content"] + "</s>")
         learnt = [one for one, is_learnt in zip(example.ids, example.learnt, strict=True) if is_learnt]
         after = [
             one for one, learnt in zip(example.ids[len(sent) :], example.learnt[len(sent) :], strict=True) if learnt
