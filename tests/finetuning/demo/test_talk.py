@@ -40,7 +40,7 @@ def drawn(talk, kind, count=300):
     return [getattr(source, kind)() for _ in range(count)]
 
 
-KINDS = ("small_talk", "lookup", "redefinition", "reasoned")
+KINDS = ("small_talk", "lookup", "redefinition", "reasoned_talk")
 
 
 def test_there_are_many_intents_each_with_many_ways_to_ask_and_a_few_replies(talk):
@@ -227,7 +227,7 @@ def test_no_statement_fits_two_meanings(talk):
 
 def test_reasoning_ends_with_the_line_that_is_scored(talk):
     shown = asked = 0
-    for episode in drawn(talk, "reasoned", 200):
+    for episode in drawn(talk, "reasoned_talk", 200):
         if episode[-2]["content"].startswith("So what is the final answer?"):
             asked += 1
             assert episode[-3]["content"].endswith(f"\nAnswer: {episode[-1]['content']}")
