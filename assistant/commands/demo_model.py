@@ -11,7 +11,7 @@ import typer
 from assistant import paths
 from assistant.commands.demo_adapter import adapter
 from assistant.commands.demo_table import table
-from assistant.commands.terminal import show
+from assistant.commands.terminal import say, show
 from assistant.errors import SettingError
 
 demo_app = typer.Typer(help="The built-in demo model.")
@@ -30,6 +30,9 @@ def train(
         float | None, typer.Option(min=0.1, help="Pause after this time; the same command goes on.")
     ] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="cuda trains in bf16.")] = "cpu",
+    measured: Annotated[
+        bool, typer.Option("--table", help="Then measure it and write its card, as `demo-model table --write` does.")
+    ] = False,
 ) -> None:
     """Train the demo model, stage after stage; goes on from the last checkpoint if there is one."""
     from assistant.commands.held_out import held_out_texts
@@ -44,10 +47,12 @@ def train(
     plan = load_recipe(recipe, seed=seed, steps=steps)
     pace = Pace(device, None if minutes is None else time.monotonic() + 60 * minutes)
     out = out or paths.demo() / "model"
-    show("Reading what must stay out of training …")
-    paused = train_demo_model(data, HeldOut(held_out_texts(data).texts), plan, out, pace, show)
+    say("Reading what must stay out of training …")
+    paused = train_demo_model(data, HeldOut(held_out_texts(data).texts), plan, out, pace, say)
     if paused is None:
         show(f"Saved in {out}.")
+        if measured:
+            table(str(data), str(out), device=device, write=True)
     else:
         where = f"the stage '{paused.stage}' at step {paused.step:,} of {paused.steps:,}"
         show(f"Paused in {where}. The same command goes on.")

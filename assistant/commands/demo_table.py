@@ -28,16 +28,18 @@ DTYPE = "float32"
 def table(
     data: Annotated[str, typer.Option(metavar="DIR", help="Folder of the public data sets.", show_default=False)],
     model: Annotated[str, typer.Option(help="demo, or the folder of a model.")] = ModelSettings.model,
-    adapter: Annotated[str | None, typer.Option(help="Its adapter: a folder, or a name under adapters/.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="Its adapter: question-types, a folder, or a name under adapters/.")
+    ] = None,
     rows: Annotated[
         int | None, typer.Option(help="Rows of the longest columns; others in proportion [default: 800].")
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Seeds of whatever is drawn by chance [default: 3].")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda …")] = "cpu",
-    write: Annotated[bool, typer.Option("--write", help="Write the table into the built-in model's card.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the table into the model's card.")] = False,
 ) -> None:
     """Measure what each strategy does to the demo model; the same command goes on where it was stopped."""
-    from assistant.evaluation.demo_table.card import write_table
+    from assistant.evaluation.demo_table.card import card_file, write_table
     from assistant.evaluation.demo_table.parts import load_parts
     from assistant.evaluation.demo_table.planning import ROWS, SEEDS, Conditions, plan_table
     from assistant.evaluation.demo_table.report import markdown
@@ -68,7 +70,7 @@ def table(
     text = markdown(parts, found, facts)
     show(text.rstrip())
     if write:
-        say(f"Written: {write_table(text)}")
+        say(f"Written: {write_table(text, card_file(model))}")
 
 
 def _told(title: str) -> Callable[[Progress], None]:

@@ -20,7 +20,7 @@ def shotwise(capsys, home, monkeypatch):
     monkeypatch.setattr(parts, "load_parts", lambda: own)
     monkeypatch.setattr(planning, "Conditions", toy_conditions(planning.Conditions))
     (home / "README.md").write_text(f"{BEGIN}\nold\n{END}\n", encoding="utf-8")
-    monkeypatch.setattr(card, "card_file", lambda: home / "README.md")
+    monkeypatch.setattr(card, "card_file", lambda *_: home / "README.md")
 
     def call(*arguments, one=None):
         monkeypatch.setattr(demo_table, "load_assistant", lambda settings: one or assistant())

@@ -11,9 +11,12 @@ from assistant.evaluation.running.progress import write_text
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
-def card_file() -> Path:
-    """Return the model's card."""
-    return paths.demo() / "README.md"
+def card_file(model: str | Path = "demo") -> Path:
+    """Return the card of a demo model: the built-in one's lies beside its folder, any other's inside it."""
+    built_in = paths.demo() / "model"
+    if str(model) == "demo" or Path(model).resolve() == built_in.resolve():
+        return paths.demo() / "README.md"
+    return Path(model) / "README.md"
 
 
 def with_table(card: str, table: str) -> str:
@@ -32,11 +35,12 @@ def with_table(card: str, table: str) -> str:
 
 
 def write_table(table: str, path: Path | None = None) -> Path:
-    """Write the table into the card and return the card's file.
+    """Write the table into the card, which is begun if there is none, and return the card's file.
 
     Raises:
         DataError: if the card has no place for it.
     """
     path = path or card_file()
-    write_text(path, with_table(path.read_text(encoding="utf-8"), table))
+    card = path.read_text(encoding="utf-8") if path.is_file() else f"# {path.parent.name}\n\n{BEGIN}\n{END}\n"
+    write_text(path, with_table(card, table))
     return path

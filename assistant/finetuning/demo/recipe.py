@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from assistant.errors import SettingError
+from assistant.finetuning.demo.start import LAYERS, NARROWEST
 
 DEFAULT = Path(__file__).parent / "recipe.toml"
 _SHOWN = f"{DEFAULT.name} shows how one looks."
@@ -94,12 +95,31 @@ def load_recipe(path: Path | None = None, *, seed: int | None = None, steps: int
         raise SettingError(f"The recipe {path} has no [[stages]].", _SHOWN)
     limited = tuple(_limited(stage, steps) for stage in stages)
     size = _made(Size, values.get("size", {}), path)
+    _check(size, stages, path)
     return Recipe(path.stem, size, limited, values.get("seed", 0) if seed is None else seed, values)
 
 
-def _limited(stage: Stage, steps: int | None) -> Stage:
-    from dataclasses import replace
+def _check(size: Size, stages: Sequence[Stage], path: Path) -> None:
+    """Refuse what training could only stumble over later."""
+    if size.width % (2 * size.heads):
+        raise SettingError(
+            f"{path}: width {size.width} does not divide among {size.heads} heads.", "Change one of them."
+        )
+    if size.start_from_encoder and size.structured_start and (size.layers < LAYERS or size.width < NARROWEST):
+        raise SettingError(
+            f"{path}: a structured start needs {LAYERS} layers and width {NARROWEST}.",
+            "Make the model larger, or set structured_start = false.",
+        )
+    for stage in stages:
+        if stage.longest > stage.batch_tokens:
+            raise SettingError(
+                f"{path}: the stage '{stage.name}' has batches of {stage.batch_tokens} tokens for episodes of up to "
+                f"{stage.longest}.",
+                "Raise batch_tokens or lower longest.",
+            )
 
+
+def _limited(stage: Stage, steps: int | None) -> Stage:
     return stage if steps is None else replace(stage, steps=min(steps, stage.steps))
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 GATHER, SHIFT, MATCH, FOLLOW = 0, 2, 3, 4
 LAYERS = 5
 """Fewest layers that have room for it."""
+NARROWEST = 128
+"""Narrowest states that divide among its uses."""
 WORD, CONSTANT = 0.05, 0.1
 """Root mean square of an embedding, and the size of the state that is the same for every token."""
 NUDGE = 0.5

@@ -39,7 +39,7 @@ meaning_layer = 1
 name = "looking"
 steps = {steps}
 batch_tokens = 300
-longest = 400
+longest = 300
 warmup_steps = 2
 meaning = 0.5
 mixture = {{ alone = 1.0, copied_few = 2.0, same_class = 1.0 }}
@@ -48,7 +48,7 @@ name = "talking"
 steps = {later}
 schedule = "linear"
 batch_tokens = 300
-longest = 400
+longest = 300
 warmup_steps = 1
 prose = 0.2
 mixture = {{ drill = 1.0, small_exchange = 1.0, sentiment = 0.2 }}

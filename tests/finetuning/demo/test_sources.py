@@ -20,7 +20,7 @@ from assistant.retrieval.encoders import ToyEncoder, load_encoder
 RECIPE = """
 seed = 3
 [size]
-width = 32
+width = 128
 [[stages]]
 name = "first"
 steps = 40
@@ -107,7 +107,7 @@ def test_the_nearest_texts_come_nearest_first():
 
 def test_a_recipe_is_read_with_its_seed_unless_another_is_given(recipe):
     read = recipe()
-    assert (read.name, read.seed, read.size.width) == ("own", 3, 32)
+    assert (read.name, read.seed, read.size.width) == ("own", 3, 128)
     assert [(stage.name, stage.steps) for stage in read.stages] == [("first", 40), ("second", 9)]
     assert recipe(seed=0).seed == 0
 
@@ -124,6 +124,10 @@ def test_steps_limit_every_stage_that_has_more(recipe):
         (RECIPE.replace("steps = 9", ""), "steps"),
         ("seed = 1", r"no \[\[stages\]\]"),
         ("seed = ", "cannot be read"),
+        (RECIPE.replace("width = 128", "width = 100"), "width 100 does not divide among 4 heads"),
+        (RECIPE.replace("width = 128", "width = 128\nlayers = 4"), "needs 5 layers"),
+        (RECIPE.replace("width = 128", "width = 64"), "width 128"),
+        (RECIPE.replace("steps = 9", "steps = 9\nlongest = 2000"), "'second' has batches of 1024 tokens"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(recipe, text, told):
@@ -150,10 +154,12 @@ def test_the_fingerprint_tells_what_decides_the_weights_and_not_what_comes_later
     assert replace(read, name="other").fingerprint(1) == second
 
 
-def test_the_shipped_recipe_asks_for_kinds_of_episode_that_exist(material, words):
+@pytest.mark.parametrize("name", ["recipe.toml", "recipe-large.toml"])
+def test_the_shipped_recipes_ask_for_kinds_of_episode_that_exist(material, words, name):
     kinds = Episodes(material, words, 0).kinds
-    read = load_recipe()
-    assert read.settings == tomllib.loads(DEFAULT.read_text("utf-8"))
+    path = DEFAULT.parent / name
+    read = load_recipe(path)
+    assert read.settings == tomllib.loads(path.read_text("utf-8"))
     for stage in read.stages:
         assert set(stage.mixture) <= set(kinds)
         assert isinstance(stage, Stage)
