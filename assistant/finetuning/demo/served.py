@@ -89,7 +89,7 @@ class Served:
             story = write_chain(self._seed(), self.rng.choice([2, 3, 3, 4]))
             told = f"Let's think step by step: {story.rationale}\nAnswer: {story.answer}"
             return Episode(exchange(story.question, told))
-        turns = [turn for _ in range(self.rng.choice([4, 6, 8])) for turn in exchange(*write_drill(self._seed()))]
+        turns = [turn for _ in range(self.rng.choice([6, 10, 14])) for turn in exchange(*write_drill(self._seed()))]
         return Episode(tuple(turns))
 
     def _asked(self, task: Task, rows: Sequence[Labelled]) -> Episode:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from assistant.finetuning.demo import story_words as words
 
 TEST_SEEDS = 1_000_000
-LARGEST = 200
+LARGEST = 100
 """Total that no calculation goes beyond."""
 _TABLE = 12
 _TEST_SHARE = 5
@@ -50,7 +50,7 @@ def write_story(seed: int, steps: int, largest: int = LARGEST) -> Story:
     """Return the story of that seed with `steps` calculations; no total is above `largest`.
 
     Raises:
-        ValueError: if `steps` is not 1 to 6 or `largest` not 30 to 200.
+        ValueError: if `steps` is not 1 to 6 or `largest` not 30 to 100.
     """
     rng = random.Random(f"story {seed} {steps} {largest}")
     events = _chain_for(rng, seed, steps, largest)
@@ -67,7 +67,7 @@ def write_chain(seed: int, steps: int, largest: int = LARGEST) -> Story:
     """Return the bare chain of `steps` calculations of that seed, its rationale in the words of the stories'.
 
     Raises:
-        ValueError: if `steps` is not 1 to 6 or `largest` not 30 to 200.
+        ValueError: if `steps` is not 1 to 6 or `largest` not 30 to 100.
     """
     rng = random.Random(f"chain {seed} {steps} {largest}")
     events = _chain_for(rng, seed, steps, largest)
@@ -86,7 +86,7 @@ def write_drill(seed: int, largest: int = LARGEST) -> tuple[str, str]:
     Drills practise every step that stories take, so those of training and of tests have calculations in common.
 
     Raises:
-        ValueError: if `largest` is not 30 to 200.
+        ValueError: if `largest` is not 30 to 100.
     """
     rng = random.Random(f"drill {seed} {largest}")
     event = rng.choice([one for one in _events(rng, rng.randint(1, 4), largest) if one.calculation])
