@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from assistant.finetuning.arithmetic import TEST_SEEDS, Story, write_story
 from assistant.finetuning.demo.episode import Episode, exchange
@@ -100,7 +101,7 @@ class Served:
             demonstrations = list(task.demonstrations)
         words = self.rng.choice([task.wordings[0], *task.wordings])
         strategy = STRATEGIES["static-few-shot" if demonstrations else "zero-shot"]
-        return self._built(task, strategy, asked, demonstrations, words)
+        return self._built(self._listed_anyhow(task), strategy, asked, demonstrations, words)
 
     def _renamed(self, task: Task, names: Sequence[str], rows: Sequence[Labelled]) -> Episode:
         new = dict(zip(task.labels, names, strict=True))
@@ -116,7 +117,11 @@ class Served:
             demonstrations = [_demonstration(task, Labelled(row.text, new[row.label])) for row in shown]
         words = self.rng.choice(renamed.wordings)
         row = Labelled(asked.text, new[asked.label])
-        return self._built(renamed, STRATEGIES["static-few-shot"], row, demonstrations, words)
+        return self._built(self._listed_anyhow(renamed), STRATEGIES["static-few-shot"], row, demonstrations, words)
+
+    def _listed_anyhow(self, task: Task) -> Task:
+        """Return the task with its labels listed in any order: the order must not tell what they mean."""
+        return replace(task, labels=tuple(self.rng.sample(task.labels, len(task.labels))))
 
     def _near_rows(self, rows: Sequence[Labelled], k: int) -> list[Labelled]:
         """Return a row and then the `k` rows of a sample that are nearest to it, the nearest last."""

@@ -1,6 +1,7 @@
 """Episodes of the tasks are what the assistant sends, and every kind of episode is a conversation."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -71,9 +72,12 @@ def test_a_prompt_of_the_sentiment_task_is_the_assistants_own(served, material):
     task = load_task("sentiment")
     of = {row.text: row.label for row in material.sources.tasks["sentiment"].rows}
     own = [
-        build_prompt(task, STRATEGIES["zero-shot"], {"text": text}, (), (), wording.name).messages
+        build_prompt(
+            replace(task, labels=labels), STRATEGIES["zero-shot"], {"text": text}, (), (), wording.name
+        ).messages
         for text in of
         for wording in task.wordings
+        for labels in (task.labels, task.labels[::-1])
     ]
     alone = [one for one in (served.sentiment() for _ in range(60)) if len(one.meanings) == 1]
     assert len(alone) > 5
@@ -136,3 +140,11 @@ def test_no_held_out_or_built_in_text_is_ever_asked(public_sets, tmp_path, mater
         said = [message["content"] for one in drawn for message in one.messages if message["role"] == "user"]
         asked = [one for one in said if one not in greetings]
         assert not [one for one in asked if text_key(one) in held.keys or any(row in one for row in rows)], kind
+
+
+def test_the_order_in_which_labels_are_listed_tells_nothing(served):
+    seen = set()
+    for _ in range(80):
+        first = served.sentiment().messages[0]["content"] + served.sentiment().messages[1]["content"]
+        seen |= {order for order in ("negative or positive", "positive or negative") if order in first}
+    assert seen == {"negative or positive", "positive or negative"}
