@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from assistant.finetuning.arithmetic import TEST_SEEDS, write_story
+from assistant.finetuning.demo.stories import TEST_SEEDS, write_story
 
 CALCULATION = re.compile(r"(\d+) ([*+/-]) (\d+) = (\d+)")
 SUMS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "/": int.__floordiv__}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from assistant.evaluation.outcomes import Sample
-from assistant.finetuning.arithmetic import TEST_SEEDS, write_story
+from assistant.finetuning.demo.stories import TEST_SEEDS, write_story
 
 SILENT = "The passage does not say."
 """The reply that the task asks for where the passage has no answer."""

@@ -6,11 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from assistant.finetuning.arithmetic import TEST_SEEDS, Story, write_story
 from assistant.finetuning.demo.episode import Episode, exchange
 from assistant.finetuning.demo.labelled import Labelled, LabelledTask, Neighbours
 from assistant.finetuning.demo.names import arbitrary_names
-from assistant.finetuning.demo.stories import write_chain, write_drill
+from assistant.finetuning.demo.stories import TEST_SEEDS, Story, write_chain, write_drill, write_story
 from assistant.prompting.building import build_prompt, extraction_prompt, label_replies
 from assistant.prompting.strategies import STRATEGIES, Strategy
 from assistant.prompting.tasks import Task, Wording, load_task

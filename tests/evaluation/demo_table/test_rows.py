@@ -6,7 +6,7 @@ import pytest
 
 from assistant.evaluation.demo_table.parts import load_parts
 from assistant.evaluation.demo_table.rows import NO_PASSAGE, SILENT, is_made, made_rows, squad_questions, task_of
-from assistant.finetuning.arithmetic import TEST_SEEDS, write_story
+from assistant.finetuning.demo.stories import TEST_SEEDS, write_story
 from assistant.prompting.tasks import load_task
 from tests.evaluation.demo_table.tables import QUESTIONS
 
