@@ -78,18 +78,27 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
+def check_sets(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder that lacks one of the sets.
+
+    Raises:
+        DataError: naming all that are missing.
+    """
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{folder} lacks {', '.join(missing)}.",
+            "assistant/demo/README.md says where each public set is found and how its rows look.",
+        )
+
+
 def read_sources(folder: Path, held_out: HeldOut) -> Sources:
     """Return the sources, without any row that is held out or nearly so.
 
     Raises:
         DataError: if a set is missing.
     """
-    missing = [name for name in PUBLIC_SETS if not (folder / name).is_file()]
-    if missing:
-        raise DataError(
-            f"{folder} lacks {', '.join(missing)}.",
-            "assistant/demo/README.md says where each public set is found and how its rows look.",
-        )
+    check_sets(folder, PUBLIC_SETS)
     tasks = {name: LabelledTask(name, _kept(rows, held_out), weight) for name, (rows, weight) in _tasks(folder).items()}
     return Sources(
         tasks=tasks,

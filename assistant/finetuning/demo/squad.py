@@ -5,9 +5,7 @@ Source: Rajpurkar et al. 2016 and 2018, CC BY-SA 4.0.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import random
 import re
 from collections import Counter
@@ -15,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from assistant.errors import DataError
 from assistant.finetuning.demo.passages import Grounded, sentences, swapped
+from assistant.finetuning.demo.sources import check_sets, read_rows
 
 FILES = ("squad/v2.0_dev.jsonl.gz", "squad/v1.1_dev.jsonl.gz")
 """Version 1.1 adds 13 articles; what both have is read once."""
@@ -75,16 +73,11 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of both versions, each id once."""
     seen: set[str] = set()
     for name in FILES:
-        if not (folder / name).is_file():
-            raise DataError(
-                f"{folder} lacks {name}.",
-                "assistant/demo/README.md says where each public set is found and how its rows look.",
-            )
-        with gzip.open(folder / name, "rt", encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
-                if row["id"] not in seen:
-                    seen.add(row["id"])
-                    yield row
+        check_sets(folder, [name])
+        for row in read_rows(folder / name):
+            if row["id"] not in seen:
+                seen.add(row["id"])
+                yield row
 
 
 def _grounded(row: Mapping[str, Any], rng: random.Random) -> Grounded | None:
