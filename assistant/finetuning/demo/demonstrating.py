@@ -24,8 +24,6 @@ INSTRUCTIONS = (
     "Say which it is: {names}.",
     "Which class is it, {names}?",
 )
-SHORT = 9
-"""Words of the longest text that is copied."""
 CANDIDATES = 150
 """Texts per class among which the nearest are looked for."""
 FEW, SOME, MANY = (1, 2, 2, 3), (2, 3, 4), (2, 3, 4, 5, 6, 8)
@@ -40,7 +38,7 @@ class Demonstrating:
     ) -> None:
         self.tasks, self.near, self.words, self.rng = tasks, near, words, rng
         self._weights = [task.weight for task in tasks]
-        self._short = [text for task in tasks for text in task.texts if len(text.split()) <= SHORT]
+        self._short = [text for task in tasks for text in task.short]
 
     def alone(self) -> Episode:
         """Return one short text and a reply that does not matter: only its meaning is learnt."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Meanings = NDArray[np.float32]
     """Unit vectors, one row per text: (texts, width of the encoder)."""
 
+SHORT = 9
+"""Words of the longest text that is copied."""
 FEWEST = 20
 """Texts of the smallest class that episodes are drawn from."""
 
@@ -41,6 +43,11 @@ class LabelledTask:
         for row in self.rows:
             found.setdefault(row.label, []).append(row.text)
         return {label: tuple(texts) for label, texts in found.items() if len(texts) >= FEWEST}
+
+    @cached_property
+    def short(self) -> tuple[str, ...]:
+        """Return the texts of at most `SHORT` words."""
+        return tuple(text for text in self.texts if len(text.split()) <= SHORT)
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
