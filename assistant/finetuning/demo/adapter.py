@@ -26,7 +26,7 @@ from assistant.finetuning.demo.mixture import Material
 from assistant.finetuning.demo.sources import QUESTION_TYPES, Sources, read_rows
 from assistant.finetuning.demo.talk import load_talk
 from assistant.finetuning.demo.tokenizer import load_tokenizer
-from assistant.finetuning.demo.trainer import Pace, stage_trainer
+from assistant.finetuning.demo.trainer import Pace, loss_curve, stage_trainer
 from assistant.generation.adapters import BUILT_IN, CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE, quiet_peft, weights_sha256
 from assistant.generation.loading import DEMO
 
@@ -101,7 +101,7 @@ def read_questions(data: Path, held_out: HeldOut, tell: Tell) -> Learnt:
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "rows": len(rows),
         "rows_learnt": len(kept),
-        "rows_left_out": [{"set": group, "why": why, "rows": n} for (group, why), n in held_out.left_out.items()],
+        "rows_left_out": held_out.counts(),
     }
     return Learnt(Material(sources, Neighbours(task.texts, meanings), load_talk(), ()), facts)
 
@@ -172,7 +172,7 @@ def _record(trainer: Any, tokenizer: Any, plan: AdapterPlan, base: Path, learnt:
         "stage": asdict(plan.stage),
         "parameters": _parameters(trainer.model),
         "tokens": int(trainer.state.num_input_tokens_seen),
-        "loss": [[one["step"], round(one["loss"], 4)] for one in trainer.state.log_history if "loss" in one],
+        "loss": loss_curve(trainer),
         "versions": {library.__name__: library.__version__ for library in (torch, transformers, peft)},
     }
 

@@ -99,6 +99,10 @@ class HeldOut:
                 self.left_out[reason] += 1
         return kept
 
+    def counts(self) -> list[dict[str, str | int]]:
+        """Return how many rows were left out, by set and reason, as records keep it."""
+        return [{"set": group, "why": why, "rows": rows} for (group, why), rows in self.left_out.items()]
+
     def _near(self, words: Sequence[str]) -> tuple[int | None, str]:
         tests: list[tuple[str, Callable[[Sequence[str]], int | None]]] = [(HOLDS, self._whole.group)]
         if len(words) <= SHORT_TEXT:

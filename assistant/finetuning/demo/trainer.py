@@ -119,6 +119,11 @@ def _kinds() -> dict[str, Any]:
     return {"trainer": StageTrainer, "callback": Watch}
 
 
+def loss_curve(trainer: Any) -> list[list[float]]:
+    """Return the steps that were logged, each with its loss."""
+    return [[one["step"], round(one["loss"], 4)] for one in trainer.state.log_history if "loss" in one]
+
+
 def check_device(device: str) -> None:
     """Refuse a device that is not there.
 

@@ -26,7 +26,7 @@ from assistant.finetuning.demo.recipe import Recipe, Stage
 from assistant.finetuning.demo.sources import read_sources
 from assistant.finetuning.demo.talk import load_talk
 from assistant.finetuning.demo.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
-from assistant.finetuning.demo.trainer import Pace, stage_trainer
+from assistant.finetuning.demo.trainer import Pace, loss_curve, stage_trainer
 
 DONE = "stage.json"
 """Written last into a stage's folder: it is finished."""
@@ -62,7 +62,7 @@ def train_demo_model(
     tokenizer = _tokenizer(material, recipe, work)
     folder: Path | None = None
     for number, stage in enumerate(recipe.stages):
-        before, folder = folder, work / f"{number + 1}-{stage.name}-{recipe.fingerprint(number)}"
+        before, folder = folder, _stage_folder(work, recipe, number)
         if not (folder / DONE).is_file():
             paused = _train_stage(tokenizer, material, recipe, stage, before, folder, pace, tell)
             if paused is not None:
@@ -103,6 +103,10 @@ def _tokenizer_texts(material: Material, recipe: Recipe) -> Iterator[str]:
         yield text[:800]
 
 
+def _stage_folder(work: Path, recipe: Recipe, number: int) -> Path:
+    return work / f"{number + 1}-{recipe.stages[number].name}-{recipe.fingerprint(number)}"
+
+
 def _train_stage(
     tokenizer: Any,
     material: Material,
@@ -131,14 +135,13 @@ def _record(trainer: Any, stage: Stage) -> dict[str, Any]:
     import torch
     import transformers
 
-    curve = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {
         "stage": asdict(stage),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "device": str(trainer.args.device.type),
         "tokens": trainer.state.num_input_tokens_seen,
-        "loss": [(entry["step"], round(entry["loss"], 4)) for entry in curve],
+        "loss": loss_curve(trainer),
     }
 
 
@@ -149,17 +152,14 @@ def _export(work: Path, folder: Path, tokenizer: Any, recipe: Recipe, held_out: 
     model = plain_llama(load_network(folder))
     model.to(torch.bfloat16).save_pretrained(out)
     save_tokenizer(tokenizer, out)
-    stages = [
-        json.loads((work / f"{number + 1}-{stage.name}-{recipe.fingerprint(number)}" / DONE).read_text("utf-8"))
-        for number, stage in enumerate(recipe.stages)
-    ]
+    folders = [_stage_folder(work, recipe, number) for number in range(len(recipe.stages))]
     record = {
         "shotwise": __version__,
         "recipe": recipe.name,
         "seed": recipe.seed,
         "size": asdict(recipe.size),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "rows_left_out": [{"set": group, "why": why, "rows": rows} for (group, why), rows in held_out.left_out.items()],
-        "stages": stages,
+        "rows_left_out": held_out.counts(),
+        "stages": [json.loads((one / DONE).read_text("utf-8")) for one in folders],
     }
     (out / "training.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
