@@ -22,7 +22,7 @@ def frequent_words(texts: Iterable[str], count: int = WORDS) -> tuple[str, ...]:
 
 def arbitrary_names(count: int, words: Sequence[str], rng: random.Random) -> list[str]:
     """Return `count` different names: words, numbered classes, letters, digits or made-up words."""
-    kind = rng.choices(("words", "classes", "letters", "digits", "made up"), (60, 12, 10, 6, 12))[0]
+    kind = rng.choices(("words", "classes", "letters", "digits", "made up"), (56, 18, 10, 6, 10))[0]
     if kind == "words":
         return rng.sample(words, count)
     if kind == "classes":

@@ -42,7 +42,7 @@ class Served:
     def renamed_sentiment(self) -> Episode:
         """Return the sentiment task under other names, those of the other class among them."""
         names = arbitrary_names(2, self.words, self.rng)
-        if self.rng.random() < 0.25:
+        if self.rng.random() < 0.35:
             names = list(reversed(self._sentiment.labels))
         return self._renamed(self._sentiment, names, self.rows["sentiment"])
 

@@ -9,6 +9,8 @@ from typing import Any
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
 OPENER = ROLE_TOKENS[-1]
 """Opens the assistant's turn."""
+NUMBERED = tuple(f"class_{number}" for number in range(10))
+"""The usual names of classes that have none: one token each, or they would all begin alike."""
 BEGIN, END, PAD = "<s>", "</s>", "<pad>"
 # The layout of Zephyr (HuggingFaceH4/zephyr-7b-beta): role line, content, end of sequence, line break.
 CHAT_TEMPLATE = (
@@ -29,7 +31,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context_tokens: int) 
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
+        vocab_size=vocabulary - len(NUMBERED),
         special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -46,6 +48,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context_tokens: int) 
         model_max_length=context_tokens,
         clean_up_tokenization_spaces=False,
     )
+    fast.add_tokens(list(NUMBERED))
     fast.chat_template = CHAT_TEMPLATE
     return fast
 

@@ -126,3 +126,14 @@ def test_digits_are_tokens_of_their_own_and_any_text_comes_back(tokenizer, tmp_p
     assert kept.tokenize("12345") == list("12345")
     assert kept("a")["input_ids"][0] == kept.bos_token_id
     assert kept.model_max_length == 2048
+
+
+def test_numbered_classes_begin_unalike_and_come_back_as_written(tokenizer, tmp_path):
+    save_tokenizer(tokenizer, tmp_path / "kept")
+    kept = load_tokenizer(tmp_path / "kept")
+    assert kept.tokenize("class_1") == ["class_1"]
+    assert kept.tokenize("class_1") != kept.tokenize("class_0")
+    text = "Is it class_0 or class_1? subclass_12"
+    ids = kept(text, add_special_tokens=False)["input_ids"]
+    assert kept.decode(ids) == text == kept.decode(ids, skip_special_tokens=True)
+    assert len(kept) == len(tokenizer) <= 700
