@@ -64,7 +64,7 @@ def main() -> None:
     """Train, ask and print one row for each variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=500, help="at most the steps of the stage")
     parser.add_argument("--rows", type=int, default=200)
     asked = parser.parse_args()
     planned = plan_table(_parts(load_parts()), Conditions(str(asked.data), asked.rows), adapter=False)
@@ -88,10 +88,11 @@ def _parts(parts: Parts) -> Parts:
 
 
 def _trained(variant: Variant, data: Path, steps: int) -> str:
-    folder = paths.runs() / "demo-ablation" / variant.name.replace(" ", "-").replace(",", "")
+    recipe = variant.recipe(steps)
+    folder = paths.runs() / "demo-ablation" / recipe.fingerprint(0)
     if not (folder / "training.json").is_file():
         held_out = HeldOut(held_out_texts(data).texts)
-        train_demo_model(data, held_out, variant.recipe(steps), folder, Pace(), lambda _: None)
+        train_demo_model(data, held_out, recipe, folder, Pace(), lambda _: None)
     return str(folder)
 
 

@@ -84,7 +84,7 @@ def _facts(settings: ModelSettings, rows: int | None, seeds: int | None, drawn: 
 
     words = ["shotwise", "demo-model", "table", "--data", "DIR"]
     words += ["--model", "FOLDER"] if settings.model != ModelSettings.model else []
-    words += ["--adapter", "ADAPTER"] if settings.adapter is not None else []
+    words += ["--adapter", _adapter_shown(settings.adapter)] if settings.adapter is not None else []
     words += ["--rows", str(rows)] if rows is not None else []
     words += ["--seeds", str(seeds)] if seeds is not None else []
     return Facts(
@@ -95,3 +95,9 @@ def _facts(settings: ModelSettings, rows: int | None, seeds: int | None, drawn: 
         seeds=drawn,
         adapter=Path(settings.adapter or "").name,
     )
+
+
+def _adapter_shown(adapter: str) -> str:
+    from assistant.generation.adapters import BUILT_IN
+
+    return adapter if adapter == BUILT_IN else "ADAPTER"

@@ -19,7 +19,7 @@ A LoRA (rank {rank}, {parameters:,} parameters, float16) for the model `{base}` 
 at one task: telling what kind of answer a question asks for ({labels}).
 It is a teaching aid: choosing an adapter should do something out of the box, and something that can be measured.
 
-    shotwise ask "Who wrote the first dictionary?" --task question-type --adapter {name}
+    shotwise ask "What is artificial intelligence ?" --task question-type --adapter {name}
     shotwise serve --adapter {name}
 
 **What it gains and what it costs** is measured on rows it never saw, with and without it: the part "The adapter" of the
@@ -31,19 +31,25 @@ expect it to be worse than the model without it elsewhere: under other names, on
     shotwise demo-model adapter --data DIR --seed {seed}
 
 {steps:,} steps of the task's own prompts in all its wordings, with none to eight demonstrations, {tokens:,} tokens in
-all; only the replies were learnt. The mean loss of a reply's tokens went from {first} to {last}.
+all; only the replies were learnt. The mean loss of a reply's tokens went from {first} in the first 25 steps to
+{last} in the last.
 [training.json](training.json) has the settings, the whole curve, and the hashes of data, task, template and of the
 weights it was trained on; Shotwise refuses to attach it to others.
 
 It learnt from {learnt:,} of the {rows:,} training questions of TREC (Li & Roth 2002, Learning Question Classifiers).
-Those that strategies are compared on, their demonstrations, and near copies of either were left out ({left_out:,}).
+Those that strategies are compared on, their demonstrations, and near copies of any text that is kept for tests were
+left out ({left_out:,}). The base model has learnt from such questions too, among much else.
 
 **Terms**: TREC's questions come without a stated licence, for research; use these weights for teaching and research.
 The code that makes them is Apache-2.0.
 
 Without Shotwise:
 
-    PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(BASE_FOLDER), ADAPTER_FOLDER)
+    from peft import PeftModel
+    from transformers import LlamaForCausalLM
+
+    base = LlamaForCausalLM.from_pretrained("assistant/demo/model")
+    model = PeftModel.from_pretrained(base, "assistant/demo/adapter")
 """
 
 
