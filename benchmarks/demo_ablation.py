@@ -55,8 +55,8 @@ BARE = {"start_from_encoder": False, "structured_start": False}
 VARIANTS = (
     Variant("all of it"),
     Variant("no meanings to aim at", stage={"meaning": 0.0}),
-    Variant("no heads that look back", {"structured_start": False}),
     Variant("nothing of the encoder, no heads", BARE, {"meaning": 0.0}),
+    Variant("no heads that look back", {"structured_start": False}),
 )
 
 
