@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,7 @@ from assistant.commands.loading import load_assistant
 from assistant.evaluation.demo_table.figures import Column, share
 from assistant.evaluation.demo_table.parts import Parts, load_parts
 from assistant.evaluation.demo_table.planning import Conditions, Planned, plan_table
-from assistant.evaluation.recipes.runs import folder_of
-from assistant.evaluation.running.planning import with_model
-from assistant.evaluation.running.runner import evaluate
+from assistant.evaluation.demo_table.table import answered
 from assistant.finetuning.demo.held_out import HeldOut
 from assistant.finetuning.demo.recipe import Recipe, load_recipe
 from assistant.finetuning.demo.trainer import Pace
@@ -70,44 +68,35 @@ def main() -> None:
     planned = plan_table(_parts(load_parts()), Conditions(str(asked.data), asked.rows), adapter=False)
     print("| | " + " | ".join(f"{run}: {arm}" for run, arm in CELLS) + " |", flush=True)
     print("|---" * (len(CELLS) + 1) + "|", flush=True)
+    texts = held_out_texts(asked.data).texts
     columns: dict[str, Column] = {}
     for variant in VARIANTS:
-        columns = _columns(planned, _trained(variant, asked.data, asked.steps))
+        columns = _columns(planned, _trained(variant, asked.data, texts, asked.steps))
         print(f"| {variant.name} | " + " | ".join(_cell(columns[run], arm) for run, arm in CELLS) + " |", flush=True)
     without = ["", "", _cell(columns["arbitrary"], "knn-vote"), "", _cell(columns["topic"], "knn-vote")]
     print("| kNN vote, no language model | " + " | ".join(without) + " |", flush=True)
 
 
 def _parts(parts: Parts) -> Parts:
-    runs = [
-        replace(run, strategies=ARMS, baselines=True, name=f"{run.name}-ablation")
-        for run in parts.runs
-        if run.name in RUNS
-    ]
+    runs = [replace(run, strategies=ARMS, baselines=True) for run in parts.runs if run.name in RUNS]
     return replace(parts, runs=tuple(runs), checks=())
 
 
-def _trained(variant: Variant, data: Path, steps: int) -> str:
+def _trained(variant: Variant, data: Path, texts: Mapping[str, Iterable[str]], steps: int) -> str:
     recipe = variant.recipe(steps)
     folder = paths.runs() / "demo-ablation" / recipe.fingerprint(0)
     if not (folder / "training.json").is_file():
-        held_out = HeldOut(held_out_texts(data).texts)
-        train_demo_model(data, held_out, recipe, folder, Pace(), lambda _: None)
+        train_demo_model(data, HeldOut(texts), recipe, folder, Pace(), lambda _: None)
     return str(folder)
 
 
 def _columns(planned: list[Planned], model: str) -> dict[str, Column]:
     assistant = load_assistant(ModelSettings(model, None, "float32", "cpu"))
     records: dict[str, list[Any]] = {}
-    for one, record in _records(planned, assistant):
-        records.setdefault(one.run.name.removesuffix("-ablation"), []).append(record)
-    return {name: Column(tuple(of_run)) for name, of_run in records.items()}
-
-
-def _records(planned: list[Planned], assistant: Any) -> Iterator[tuple[Planned, Any]]:
     for one in planned:
-        plan = with_model(one.plan, assistant.model)
-        yield one, evaluate(plan, assistant, folder_of(plan), stop=threading.Event(), report=lambda _: None)
+        record = answered(one, assistant, threading.Event(), lambda _: None)
+        records.setdefault(one.run.name, []).append(record)
+    return {name: Column(tuple(of_run)) for name, of_run in records.items()}
 
 
 def _cell(column: Column, arm: str) -> str:

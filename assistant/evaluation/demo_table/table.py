@@ -43,7 +43,7 @@ def measure(
     records: dict[str, list[Mapping[str, Any]]] = {}
     namings: dict[str, list[str]] = {}
     for at, one in enumerate(planned, start=1):
-        record = _record(one, speaker(one.run.adapter), stop, report(_title(one, at, len(planned))))
+        record = answered(one, speaker(one.run.adapter), stop, report(_title(one, at, len(planned))))
         if not record["finished"]:
             return None
         records.setdefault(one.run.name, []).append(record)
@@ -55,7 +55,8 @@ def measure(
     return Measured(columns, {name: tuple(names) for name, names in namings.items()}, talk)
 
 
-def _record(one: Planned, assistant: Assistant, stop: StopSignal, report: Report) -> dict[str, Any]:
+def answered(one: Planned, assistant: Assistant, stop: StopSignal, report: Report) -> dict[str, Any]:
+    """Return the record of an evaluation: asked now, or what it came to before."""
     plan = with_model(one.plan, assistant.model)
     return evaluate(plan, assistant, folder_of(plan), stop=stop, report=report)
 
