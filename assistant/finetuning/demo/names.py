@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 FUNCTION_WORDS = 120
 """The most frequent words of a text ("the", "of") make poor names."""
 WORDS = 2500
+NUMBERED = tuple(f"class_{number}" for number in range(10))
+"""The usual names of classes that have none."""
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
@@ -26,7 +28,7 @@ def arbitrary_names(count: int, words: Sequence[str], rng: random.Random) -> lis
     if kind == "words":
         return rng.sample(words, count)
     if kind == "classes":
-        return [f"class_{number}" for number in rng.sample(range(count), count)]
+        return rng.sample(NUMBERED[:count], count)
     if kind == "letters":
         return rng.sample("ABCDEFGH", count)
     if kind == "digits":

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from assistant.finetuning.demo.names import NUMBERED
+
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
 OPENER = ROLE_TOKENS[-1]
 """Opens the assistant's turn."""
-NUMBERED = tuple(f"class_{number}" for number in range(10))
-"""The usual names of classes that have none: one token each, or they would all begin alike."""
 BEGIN, END, PAD = "<s>", "</s>", "<pad>"
 # The layout of Zephyr (HuggingFaceH4/zephyr-7b-beta): role line, content, end of sequence, line break.
 CHAT_TEMPLATE = (
@@ -48,7 +48,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context_tokens: int) 
         model_max_length=context_tokens,
         clean_up_tokenization_spaces=False,
     )
-    fast.add_tokens(list(NUMBERED))
+    fast.add_tokens(list(NUMBERED))  # one token each, or they would all begin alike
     fast.chat_template = CHAT_TEMPLATE
     return fast
 
