@@ -31,7 +31,7 @@ expect it to be worse than the model without it elsewhere: under other names, on
     shotwise demo-model adapter --data DIR --seed {seed}
 
 {steps:,} steps of the task's own prompts in all its wordings, with none to eight demonstrations, {tokens:,} tokens in
-all; only the replies were learnt. The mean loss of a reply's tokens went from {first} in the first 25 steps to
+all; only the replies were learnt. The mean loss of a reply's tokens went from {first} in the first {logged} steps to
 {last} in the last.
 [training.json](training.json) has the settings, the whole curve, and the hashes of data, task, template and of the
 weights it was trained on; Shotwise refuses to attach it to others.
@@ -48,14 +48,14 @@ Without Shotwise:
     from peft import PeftModel
     from transformers import LlamaForCausalLM
 
-    base = LlamaForCausalLM.from_pretrained("assistant/demo/model")
-    model = PeftModel.from_pretrained(base, "assistant/demo/adapter")
+    base = LlamaForCausalLM.from_pretrained(BASE_FOLDER)          # of the built-in model: assistant/demo/model
+    model = PeftModel.from_pretrained(base, ADAPTER_FOLDER)       # and assistant/demo/adapter
 """
 
 
 def card(record: Mapping[str, Any]) -> str:
     """Return the card as Markdown."""
-    data, losses = record["data"], [loss for _, loss in record["loss"]] or ["?"]
+    data, curve = record["data"], record["loss"] or [["?", "?"]]
     return _CARD.format(
         name=record["name"],
         base=record["base"]["model"],
@@ -65,8 +65,9 @@ def card(record: Mapping[str, Any]) -> str:
         seed=record["seed"],
         steps=record["stage"]["steps"],
         tokens=record["tokens"],
-        first=losses[0],
-        last=losses[-1],
+        logged=curve[0][0],
+        first=curve[0][1],
+        last=curve[-1][1],
         learnt=data["rows_learnt"],
         rows=data["rows"],
         left_out=data["rows"] - data["rows_learnt"],
