@@ -19,7 +19,7 @@ from assistant.prompting.tasks import load_task
 from assistant.records import Demonstration
 
 CARD = "README.md"
-FORMAT = 1
+FORMAT, KIND = 1, "generator"
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ def training_record(name: str, plan: Mapping[str, Any], learnt: Learnt) -> dict[
     best = learnt.curve.best
     return {
         "format": FORMAT,
+        "kind": KIND,
         "shotwise": __version__,
         "name": name,
         **plan,
@@ -121,4 +122,5 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) and record.get("format") == FORMAT else {}
+    known = isinstance(record, dict) and (record.get("format"), record.get("kind")) == (FORMAT, KIND)
+    return record if known else {}

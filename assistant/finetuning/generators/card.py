@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.finetuning.generators.methods import find_method
@@ -24,7 +24,7 @@ _CARD = """---
 | learning rate | {rate:g} |
 | loss | {losses} |
 | seed | {seed} |
-
+{scores}
 ## How to use it
 
     shotwise chat {use} --task {task}
@@ -45,7 +45,7 @@ def card(record: Mapping[str, Any]) -> str:
     method = find_method(record["settings"]["method"])
     settings, data, base = record["settings"], record["data"], record["base"]
     name = record["name"]
-    whole = method.form == "model"
+    whole = is_model(record)
     terms = f"Terms of the data: {data['terms']}\n\n" if data.get("terms") else ""
     return _CARD.format(
         front=_front(record, whole),
@@ -70,12 +70,39 @@ def card(record: Mapping[str, Any]) -> str:
         rate=settings["learning_rate"],
         losses=_losses(record),
         seed=record["seed"],
+        scores=_scores(record.get("scores") or ()),
         use=f"--model adapters/{name}" if whole else f"--model {base['model']} --adapter {name}",
         compare="" if whole else f"    shotwise adapter compare {name}\n",
         plain=_plain(base, whole),
         terms=terms,
         published=method.source,
     )
+
+
+def is_model(record: Mapping[str, Any]) -> bool:
+    """Return whether the folder is a model of its own rather than an adapter."""
+    return bool(record.get("merged_from")) or find_method(record["settings"]["method"]).form == "model"
+
+
+def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
+    """Return what it scored beside its base, as a table; empty where nothing was compared."""
+    if not scores:
+        return ""
+    lines = [
+        "",
+        "## Against the base, on rows it never saw",
+        "",
+        "| rows | n | measure | base | this | difference (95 %) |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in scores:
+        low, high = one["interval"]
+        lines.append(
+            f"| {one['source']} | {one['n']} | {one['metric']}, {one['strategy']} ({one['reading']}) "
+            f"| {100 * one['base']:.1f} | {100 * one['tuned']:.1f} "
+            f"| {100 * one['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |"
+        )
+    return "\n".join([*lines, ""])
 
 
 def _front(record: Mapping[str, Any], whole: bool) -> str:
