@@ -121,7 +121,7 @@ def describe(entry: Entry, model: str | None = None) -> dict[str, Any]:
 
 
 def _is_readable(folder: Path) -> bool:
-    return check_adapter(folder).config["peft_type"] == "PROMPT_TUNING"
+    return bool(check_adapter(folder).config["peft_type"] == "PROMPT_TUNING")
 
 
 def near_tokens(entry: Entry, model: str | None = None, k: int = 3) -> Sequence[tuple[NearToken, ...]]:

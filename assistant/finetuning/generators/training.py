@@ -31,7 +31,7 @@ from assistant.finetuning.generators.adapter_record import (
 from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries
 from assistant.finetuning.generators.card import card
 from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, step_of
-from assistant.finetuning.generators.examples import Encoded, ExampleWriter
+from assistant.finetuning.generators.examples import Encoded, ExampleWriter, check_strategy
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.progress import DONE, FAILED, STATE_FILE, STOPPED, Report, Teller, curve_of
 from assistant.finetuning.generators.settings import GeneratorSettings
@@ -92,6 +92,7 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
     if out.exists() and not order.replace:
         raise TrainingError(f"There is already something named '{order.name}' in {out.parent}.",
                             "Choose another --name, or say --replace.")  # fmt: skip
+    check_strategy(order.settings.strategy, load_task(order.data.task))
     run = run_folder(order.name)
     with _locked(run):
         tell(f"Loading {order.model} …")
