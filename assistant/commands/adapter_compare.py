@@ -12,7 +12,7 @@ from assistant.commands.options import Json
 from assistant.commands.running import STOPPED, how_to_go_on, stop_signal
 from assistant.commands.terminal import BuildBar, show, show_json, table
 from assistant.commands.terminal import say as say_on_stderr
-from assistant.settings import READINGS, ModelSettings, SamplingSettings
+from assistant.settings import READINGS, EvaluationSettings, ModelSettings, SamplingSettings
 
 if TYPE_CHECKING:
     from assistant.evaluation.tuning.comparison import Gain
@@ -27,7 +27,9 @@ def compare(
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The base [default: the one that is recorded].")
     ] = None,
-    limit: Annotated[int, typer.Option(min=2, help="Held-out rows answered, drawn evenly by label.")] = 200,
+    limit: Annotated[
+        int, typer.Option(min=2, help="Held-out rows answered, drawn evenly by label.")
+    ] = EvaluationSettings.limit,
     strategy: Annotated[
         str | None, typer.Option(help="How it is asked [default: as it was trained; zero-shot on other rows].")
     ] = None,
@@ -56,7 +58,7 @@ def compared(
     data: str | None,
     settings: ModelSettings,
     *,
-    limit: int = 200,
+    limit: int = EvaluationSettings.limit,
     strategy: str | None = None,
     reading: str | None = None,
     sampling: SamplingSettings | None = None,

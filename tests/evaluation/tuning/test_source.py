@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from assistant.errors import DataError, SettingError
+from assistant.errors import DataError, SettingError, UnknownName
 from assistant.evaluation.sets.datasets import load_dataset
-from assistant.evaluation.tuning.source import Place, training_data
+from assistant.evaluation.tuning.source import Place, read_mixture, training_data
 
 
 def test_of_a_known_set_only_the_pool_is_learnt_from():
@@ -44,3 +44,14 @@ def test_columns_of_a_known_set_are_not_to_be_named():
 def test_a_table_needs_a_task(tmp_path):
     with pytest.raises(SettingError, match="Which task"):
         training_data(Place(str(tmp_path / "rows.csv")))
+
+
+def test_a_further_task_is_named_with_its_weight():
+    assert read_mixture("pairs") == ("pairs", 1.0)
+    assert read_mixture("pairs:0.5") == ("pairs", 0.5)
+    with pytest.raises(SettingError, match="weight"):
+        read_mixture("pairs:much")
+    with pytest.raises(UnknownName, match="Did you mean pairs"):
+        read_mixture("pairz")
+    with pytest.raises(SettingError, match="weight of a task in a mixture"):
+        training_data(Place("pairs"), weight=-1.0)

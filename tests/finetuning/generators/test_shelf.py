@@ -80,7 +80,7 @@ def test_a_merged_adapter_says_what_the_unmerged_one_says(method, shelf, model_f
 
 @pytest.mark.parametrize("method", ["prompt-tuning", "full"])
 def test_what_has_no_place_in_the_weights_is_not_merged(method, shelf):
-    with pytest.raises(AdapterError, match="soft prompt|whole model"):
+    with pytest.raises(AdapterError, match=r"soft prompt|whole model"):
         merge(shelf(method), "merged")
 
 

@@ -15,14 +15,15 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from assistant.answering import Assistant, Request
 from assistant.errors import MissingDependency, SettingError, TrainingError
-from assistant.finetuning.generators.adapter_record import read_record
+from assistant.finetuning.generators.adapter_record import TrainingData, read_record
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.progress import CURVE_FILE, STATE_FILE
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.trainers import is_exhausted, steps_of
-from assistant.finetuning.generators.training import run_folder
+from assistant.finetuning.generators.training import Order, run_folder, train_generator
 from assistant.generation.loading import load_chat_model
+from assistant.records import Demonstration
 from assistant.settings import ModelSettings
 from tests.finetuning.generators.made_rows import review_rows
 
@@ -213,6 +214,23 @@ def test_a_killed_training_goes_on_with_the_same_curve(train, model_folder, home
     assert process.wait() == -signal.SIGKILL
     resumed = train(resume=True, **settings)
     assert resumed.record["curve"] == whole.record["curve"]
+
+
+def test_several_tasks_are_learnt_together_by_their_weights(model_folder):
+    problems = tuple(Demonstration(f"p{at}", {"question": f"What is {at} plus 2?"}, str(at + 2)) for at in range(10))
+    order = Order(
+        name="both",
+        model=model_folder("llama3"),
+        data=TrainingData("sentiment", review_rows(20), {"source": "made up"}),
+        settings=GeneratorSettings(epochs=1, batch_size=4, device="cpu", max_tokens=512, validation=0.2),
+        also=(TrainingData("word-problems", problems, {"source": "sums"}, weight=0.5),),
+    )
+    trained = train_generator(order, threading.Event(), lambda text: None)
+    # 16 reviews, and half of 8 problems.
+    assert trained.record["rows"] == {**trained.record["rows"], "learnt": 24, "validation": 6}
+    assert trained.step == 5
+    assert [part["task"]["name"] for part in trained.record["also"]] == ["word-problems"]
+    assert "sums (weight 0.5, task word-problems)" in (trained.folder / "README.md").read_text()
 
 
 def test_a_taken_name_is_refused_before_anything_is_loaded(train, home):
