@@ -73,12 +73,12 @@ def compared(
     from assistant.evaluation.sets.datasets import data_set_names
     from assistant.evaluation.tuning.comparison import Question, compare_with_base, default_place
     from assistant.evaluation.tuning.source import Place
-    from assistant.finetuning.generators.shelf import find_tuned
+    from assistant.finetuning.generators.shelf import base_of, find_tuned
 
     entry = find_tuned(name)
     known = source in data_set_names()
     place = Place(str(source), data_dir=data) if known else default_place(entry, data, source)
-    settings = dataclasses.replace(settings, model=settings.model or entry.base)
+    settings = dataclasses.replace(settings, model=base_of(entry, settings.model))
     question = Question(place, settings, limit, strategy, reading, sampling or SamplingSettings())
     with stop_signal() as stop, Board() as board, BuildBar(place.name) as bar:
         return compare_with_base(entry, question, stop=stop, report=board.tell, building=bar.tell)

@@ -183,7 +183,7 @@ def _encoded(data: TrainingData, settings: GeneratorSettings, base: Base, tell: 
     context = base.context_tokens - (settings.virtual_tokens if settings.table_row.form == "soft prompt" else 0)
     writer = ExampleWriter(base.renderer, context, settings, data.task, data.index)
     train = writer.encode(parts.train, lambda done, of: tell(f"Prompts of {data.task}: {done:,} of {of:,} rows"))
-    return train, writer.encode(parts.validation)
+    return train, writer.encode(parts.validation, needed=False)
 
 
 def _row_facts(parts: Sequence[tuple[Encoded, Encoded]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import torch
 from assistant.answering import Assistant, Request
 from assistant.errors import AdapterError, SettingError
 from assistant.finetuning.generators.adapter_record import read_record
-from assistant.finetuning.generators.shelf import delete, describe, find_tuned, list_adapters, merge
+from assistant.finetuning.generators.shelf import base_of, delete, describe, find_tuned, list_adapters, merge
 from assistant.generation.loading import load_chat_model
 from assistant.settings import ModelSettings
 
@@ -66,6 +66,14 @@ def test_a_soft_prompt_is_shown_with_the_tokens_near_to_it(shelf, model_folder):
 def test_without_its_base_a_soft_prompt_is_shown_all_the_same(shelf):
     described = describe(shelf("prompt-tuning"), "/nowhere/at/all")
     assert "There is no folder" in described["nearest_tokens_missing"]
+
+
+def test_a_base_that_was_a_folder_is_asked_for(shelf, model_folder):
+    entry = shelf("lora")
+    with pytest.raises(AdapterError, match="belongs to the model in a folder 'tiny-llama3'") as caught:
+        base_of(entry)
+    assert "--model" in caught.value.hint
+    assert base_of(entry, model_folder("llama3")) == model_folder("llama3")
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "ln-tuning"])
