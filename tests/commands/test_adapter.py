@@ -86,8 +86,8 @@ def test_the_options_are_the_settings_with_their_defaults():
 def test_the_line_of_progress_has_speed_time_and_memory():
     line = ticker_line(
         Progress(
-            "running", "Step 3 of 9: loss 1.200.", 3, 9, 1.2, tokens_per_second=1234.5, seconds_left=90, peak_mb=812
+            "running", "Step 3 of 9: loss 1.200.", 3, 9, 1.2, tokens_per_second=1234.5, seconds_left=42, peak_mb=812
         )
     )
-    assert line == "Step 3 of 9: loss 1.200, 1,234 tokens/s, 90 s left, 812 MB"
+    assert line == "Step 3 of 9: loss 1.200, 1,234 tokens/s, 42 s left, 812 MB"
     assert ticker_line(Progress("done", "Saved in x.", peak_mb=812)) == "Saved in x"
