@@ -111,6 +111,41 @@ def load_chat_model(settings: ModelSettings) -> ChatModel:
     )
 
 
+@dataclass(frozen=True)
+class Base:
+    """A model without an adapter: what fine-tuning begins with."""
+
+    name: str
+    folder: Path | None
+    """Where it lies, if it is a local folder."""
+    revision: str | None
+    """Of a hub id."""
+    network: Any
+    renderer: PromptRenderer
+    context_tokens: int
+    encoder_decoder: bool
+    notes: tuple[str, ...] = ()
+
+
+def load_base(settings: ModelSettings) -> Base:
+    """Return the model as fine-tuning needs it, without an adapter.
+
+    Raises:
+        ModelError: if the model cannot be loaded, or has no weights.
+        MissingDependency: if a quantisation is asked for without bitsandbytes.
+    """
+    if settings.model == SCRIPTED:
+        raise ModelError("The scripted model has no weights to adapt.", "Choose another --model.")
+    source = _find(settings.model)
+    config = _config(source)
+    encoder_decoder = _is_encoder_decoder(source, config)
+    renderer = _renderer(source, encoder_decoder=encoder_decoder)
+    network, notes = _network(source, config, settings, encoder_decoder=encoder_decoder)
+    revision = getattr(config, "_commit_hash", None)
+    context = _context(config, renderer)
+    return Base(source.name, source.folder, revision, network, renderer, context, encoder_decoder, notes)
+
+
 def check_model(settings: ModelSettings) -> None:
     """Refuse what can be refused before anything heavy is loaded.
 
