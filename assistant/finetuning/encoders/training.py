@@ -67,7 +67,8 @@ def train_encoder(
     work = trainer.work_folder(paths.runs() / "encoders" / name, _PLAN, plan, resume=resume, replace=replace)
     began = time.monotonic()
     model = _load(base, settings)
-    window, model.max_seq_length = model.max_seq_length, settings.max_tokens
+    window = model.max_seq_length
+    model.max_seq_length = min(settings.max_tokens, window or settings.max_tokens)
     runner = _trainer(model, rows, loss, settings, work, stop or Event(), tell)
     trainer.run(runner, settings.patience, work)
     state = runner.state
