@@ -13,7 +13,8 @@
     │   ├── PromptTooLong    the question alone does not fit the context
     │   └── PromptEscape     text that would open a turn of its own
     ├── ModelError           a model folder or hub id that cannot be used
-    │   └── AdapterError     an adapter that does not belong to the model, or does nothing
+    │   ├── AdapterError     an adapter that does not belong to the model, or does nothing
+    │   └── ClassifierError  a saved classifier that is missing, foreign or damaged
     ├── TrainingError        a fine-tuning that cannot be begun, gone on with or finished
     ├── RunProblem           an evaluation that cannot be begun, resumed or written
     └── ServerError          the page cannot be served (port taken …)
@@ -98,6 +99,10 @@ class ModelError(ShotwiseError):
 
 class AdapterError(ModelError):
     """An adapter that does not belong to the model, is unsafe to load, or would do nothing."""
+
+
+class ClassifierError(ModelError):
+    """A saved classifier (or an encoder trained here) that is missing, foreign, damaged, or in the way."""
 
 
 class TrainingError(ShotwiseError):
