@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
+from assistant.commands.adapter import adapter_app
 from assistant.commands.advise import advise
 from assistant.commands.ask import ask, compare, prompt
 from assistant.commands.chat import chat
@@ -42,6 +43,7 @@ for name, group in (
     ("task", task_app),
     ("recipe", recipe_app),
     ("study", study_app),
+    ("adapter", adapter_app),
     ("demo-model", demo_app),
 ):
     app.add_typer(group, name=name)

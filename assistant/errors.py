@@ -14,6 +14,7 @@
     │   └── PromptEscape     text that would open a turn of its own
     ├── ModelError           a model folder or hub id that cannot be used
     │   └── AdapterError     an adapter that does not belong to the model, or does nothing
+    ├── TrainingError        a fine-tuning that cannot be begun, gone on with or finished
     ├── RunProblem           an evaluation that cannot be begun, resumed or written
     └── ServerError          the page cannot be served (port taken …)
 
@@ -97,6 +98,10 @@ class ModelError(ShotwiseError):
 
 class AdapterError(ModelError):
     """An adapter that does not belong to the model, is unsafe to load, or would do nothing."""
+
+
+class TrainingError(ShotwiseError):
+    """A fine-tuning that cannot be begun, gone on with or finished."""
 
 
 class RunProblem(ShotwiseError):

@@ -23,7 +23,7 @@ FLOORS = (
     ("evaluation.metrics",),
     ("evaluation.sets", "evaluation.reports"),
     ("evaluation.running",),
-    ("evaluation.studies", "evaluation.advice", "evaluation.recipes"),
+    ("evaluation.studies", "evaluation.advice", "evaluation.recipes", "evaluation.tuning"),
     ("evaluation.demo_table",),
     ("web", "api", "langchain"),
     ("commands", "cli"),

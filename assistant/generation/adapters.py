@@ -31,7 +31,7 @@ BUILT_IN = "question-types"
 """Name of the adapter that lies beside the demo model."""
 MAX_RANK = 512
 _MAX_CONFIG_BYTES = 1_000_000
-_TYPES = ("LORA", "IA3", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
+_TYPES = ("LORA", "IA3", "LN_TUNING", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _PLAIN = re.compile(r"[A-Za-z0-9_.]{1,200}")
 _LISTS = ("exclude_modules", "modules_to_save", "layers_pattern", "target_parameters", "feedforward_modules")
@@ -249,9 +249,13 @@ def weights_sha256(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Let peft 0.21 ask transformers for a name that 5.23 has deprecated; no user can act on the warning."""
+    """Keep quiet what no user can act on: a name that transformers 5.23 has deprecated, layers that peft does not know.
+
+    The latter are normalisation layers; whoever tunes them needs nothing of them but their weights.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        warnings.filterwarnings("ignore", "Unsupported layer type .*Norm.*", UserWarning)
         yield
 
 

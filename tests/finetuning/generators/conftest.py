@@ -1,0 +1,42 @@
+import threading
+
+import pytest
+
+from assistant.finetuning.generators.adapter_record import TrainingData
+from assistant.finetuning.generators.settings import GeneratorSettings
+from assistant.finetuning.generators.training import Order, train_generator
+from tests.finetuning.generators.made_rows import review_rows
+from tests.generation.tiny_models import save_model
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A function from a family to the folder of its tiny model, made once."""
+    made = {}
+
+    def folder(family):
+        if family not in made:
+            made[family] = str(save_model(family, tmp_path_factory.mktemp("models") / f"tiny-{family}"))
+        return made[family]
+
+    return folder
+
+
+@pytest.fixture
+def train(model_folder):
+    """A function that trains a tiny model on a few rows and returns what it came to."""
+
+    def run(name="mine", family="llama3", *, stop=None, rows=None, replace=False, resume=False, told=None, **settings):
+        settings = {"steps": 4, "batch_size": 4, "device": "cpu", "max_tokens": 512, "validation": 0.2, **settings}
+        order = Order(
+            name=name,
+            model=family if family == "demo" else model_folder(family),
+            data=TrainingData("sentiment", rows or review_rows(), {"source": "made up"}),
+            settings=GeneratorSettings(**settings),
+            replace=replace,
+            resume=resume,
+        )
+        reports = told if told is not None else []
+        return train_generator(order, stop or threading.Event(), lambda text: None, reports.append)
+
+    return run
