@@ -236,10 +236,29 @@ def _check_base_name(adapter: AdapterFolder, model: str, folder: Path | None) ->
 
 def _trained_on(folder: Path) -> Mapping[str, str]:
     """Return the hashes of the weights that an adapter was trained on, if that was recorded."""
-    file = folder / TRAINING_FILE
-    base = _read_object(file).get("base") if file.is_file() else None
+    base = _record(folder).get("base")
     recorded = base.get("weights_sha256") if isinstance(base, dict) else None
     return recorded if isinstance(recorded, dict) else {}
+
+
+def check_template(adapter: AdapterFolder, sha256: str) -> None:
+    """Check that the adapter was trained under the chat template that the model is served with, where that was recorded.
+
+    Raises:
+        AdapterError: if it was another one: the adapter would be asked in a form that it has never seen.
+    """
+    recorded = _record(adapter.path).get("chat_template_sha256")
+    if recorded and recorded != sha256:
+        raise AdapterError(
+            f"The adapter '{adapter.name}' was trained under another chat template than the model has now.",
+            "Train it again, or put the old chat template back.",
+        )
+
+
+def _record(folder: Path) -> Mapping[str, Any]:
+    """Return what was written down of an adapter's training; nothing if it was not made here."""
+    file = folder / TRAINING_FILE
+    return _read_object(file) if file.is_file() else {}
 
 
 def weights_sha256(folder: Path) -> dict[str, str]:

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import ModelError
-from assistant.generation.adapters import AdapterFolder, attach, check_adapter, check_base, check_task, find_adapter
+from assistant.generation.adapters import (
+    AdapterFolder,
+    attach,
+    check_adapter,
+    check_base,
+    check_task,
+    check_template,
+    find_adapter,
+)
 from assistant.generation.chat_model import ChatModel, ScriptedModel
 from assistant.generation.identity import model_identity
 from assistant.generation.prompt_only import PromptOnlyModel
@@ -75,6 +83,7 @@ class Base:
         """
         check_base(adapter, self.name, self.folder)
         check_task(adapter, encoder_decoder=self.encoder_decoder)
+        check_template(adapter, self.renderer.template_hash)
 
     def chat_model(self, network: Any, adapter: AdapterFolder | None = None) -> ChatModel:
         """Return the chat model of `network`, which is this base's own or a copy of it; the adapter is attached to it.
@@ -86,6 +95,7 @@ class Base:
 
         notes = self.notes
         if adapter is not None:
+            check_template(adapter, self.renderer.template_hash)
             network, said = attach(network, adapter, encoder_decoder=self.encoder_decoder)
             notes += said
         identity = model_identity(

@@ -1,6 +1,7 @@
 """One base network and its adapters: nothing is switched, nothing is copied, nothing leaks from one to the other."""
 
 import hashlib
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -227,6 +228,21 @@ def test_adapters_that_do_not_fit_are_listed_with_the_reason(model_folder, place
     problems = {one.name: one.problem for one in models_of(model_folder("llama3")).choices()}
     for name, word in (("lora", "zephyr-7b-beta"), ("ia3", "SEQ_CLS"), ("prompt", "not a valid safetensors")):
         assert word in problems[name]
+
+
+def test_an_adapter_that_was_trained_under_another_chat_template_is_refused(model_folder, placed, home):
+    placed("lora")
+    models = models_of(model_folder("llama3"))
+    own = models.get("none").renderer.template_hash
+    record = home / "adapters" / "lora" / "training.json"
+    record.write_text(json.dumps({"chat_template_sha256": "of another"}))
+    assert "another chat template" in models.choices()[0].problem
+    for ask in (lambda: models.get("lora"), lambda: load_chat_model(settings)):
+        settings = ModelSettings(model=str(model_folder("llama3")), adapter="lora", device="cpu")
+        with pytest.raises(AdapterError, match="trained under another chat template"):
+            ask()
+    record.write_text(json.dumps({"chat_template_sha256": own}))
+    assert models.get("lora").adapter == "lora"
 
 
 def test_only_the_last_few_stay_and_the_base_always(model_folder, made, home):
