@@ -242,7 +242,7 @@ def _trained_on(folder: Path) -> Mapping[str, str]:
 
 
 def check_template(adapter: AdapterFolder, sha256: str) -> None:
-    """Check that the adapter was trained under the chat template that the model is served with, where that was recorded.
+    """Check that the adapter was trained under the chat template of the model, where that was recorded.
 
     Raises:
         AdapterError: if it was another one: the adapter would be asked in a form that it has never seen.

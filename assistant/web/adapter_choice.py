@@ -8,7 +8,6 @@ import gradio as gr
 
 from assistant.settings import NO_ADAPTER
 from assistant.web.controls import Choices
-from assistant.web.markup import plural
 from assistant.web.service import Service
 
 BASE = "No adapter (base)"
@@ -27,13 +26,13 @@ def choices(service: Service) -> Choices:
 def about(service: Service) -> str:
     """Return one line about what can be chosen, and how there will be something if there is nothing."""
     found = service.adapters()
-    unfit = [one.name for one in found if one.problem]
-    others = f" {plural(len(unfit), 'adapter')} of other models not listed." if unfit else ""
+    unfit = sum(bool(one.problem) for one in found)
+    others = f" {unfit} of other models not listed." if unfit else ""
     if service.status.state == "loading":
         return "The list is there once the model is loaded."
-    if len(unfit) == len(found):
+    if unfit == len(found):
         return f"None for this model yet: “shotwise adapter train” makes one.{others}"
-    return f"{plural(len(found) - len(unfit), 'adapter')} for this model.{others}"
+    return f"{len(found) - unfit} for this model.{others}"
 
 
 def value_of(service: Service, name: str | None) -> str:

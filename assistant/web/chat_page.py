@@ -156,7 +156,7 @@ def build(service: Service, panel: Panel, strategy: Any, adapter: Any, task: str
         with gr.Column(scale=6, min_width=320):
             chatbot = _chatbot(task)
             with gr.Row(elem_id="strip-row"):
-                strip = gr.HTML(elem_id="strip", min_width=200)
+                strip = gr.HTML(elem_id="strip", min_width=300)
                 compare = gr.Button(
                     "Compare with base", size="sm", visible=False, scale=0, min_width=160, elem_id="compare-with-base"
                 )

@@ -30,6 +30,8 @@ class ComparePage:
     panel: Panel
     strategies: Any
     adapters: Any
+    wished: Any
+    """State: the strategy to be compared once the task has changed; empty: the task's usual ones."""
     box: Any
     examples: Any
     strip: Any
@@ -44,12 +46,13 @@ class ComparePage:
     @property
     def task_outputs(self) -> list[Any]:
         """Return what changes with the task."""
-        return [self.strategies, self.box, self.examples]
+        return [self.strategies, self.wished, self.box, self.examples]
 
-    def for_task(self, task: str, adapters: list[str]) -> Updates:
+    def for_task(self, task: str, adapters: list[str], wished: str = "") -> Updates:
         """Return how the comparison changes when the task does."""
-        compared = controls.compared_strategies(task)[: _most_strategies(adapters)]
+        compared = [wished] if wished else controls.compared_strategies(task)[: _most_strategies(adapters)]
         return {
+            self.wished: "",
             self.strategies: gr.update(choices=controls.strategy_choices(task), value=compared),
             self.box: gr.update(placeholder=controls.placeholder(task)),
             self.examples: gr.update(samples=_samples(task)),
@@ -112,11 +115,11 @@ class ComparePage:
     def _snapshot(self, answers: tuple[Answer, ...], before: tuple[Answer, ...]) -> Updates:
         update: Updates = {self.summary: compare_view.summary_html(answers)}
         if not before:
-            update |= {column: gr.update(value="", visible=False) for column in self.columns[len(answers) :]}
+            update |= dict.fromkeys(self.columns[len(answers) :], "")
         for column, answer, known in zip_longest(self.columns[: len(answers)], answers, before):
             # A column that is done is left alone: a person may have opened its folds.
             if known is None or not known.done:
-                update[column] = gr.update(value=compare_view.column_html(answer), visible=True)
+                update[column] = compare_view.column_html(answer)
         return update
 
 
@@ -153,8 +156,10 @@ def build(service: Service, panel: Panel, strategies: Any, adapters: Any, task: 
     with gr.Column(elem_id="columns"):
         summary = gr.HTML(compare_view.EMPTY)
         with gr.Row(elem_classes="sw-columns"):
-            columns = [gr.HTML(visible=False, elem_classes="sw-slot") for _ in range(COLUMNS[1])]
-    return ComparePage(service, panel, strategies, adapters, box, examples, strip, summary, columns)
+            # Empty ones are hidden by the style: what Gradio hides it has to render anew, and whatever an answer
+            # says meanwhile is lost.
+            columns = [gr.HTML(elem_classes="sw-slot") for _ in range(COLUMNS[1])]
+    return ComparePage(service, panel, strategies, adapters, gr.State(""), box, examples, strip, summary, columns)
 
 
 def sending(page: ComparePage) -> dict[str, Any]:

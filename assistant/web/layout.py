@@ -1,4 +1,4 @@
-"""The page as a whole: header, task, the tabs Chat, Compare and Evaluate, settings, and two named endpoints."""
+"""The page as a whole: header, task, the tabs Chat, Compare, Evaluate and Adapters, settings, two named endpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from assistant.errors import ShotwiseError
-from assistant.web import adapter_choice, chat_page, compare_page, controls, evaluate_page
+from assistant.web import adapter_choice, adapters_page, chat_page, compare_page, controls, evaluate_page
+from assistant.web.adapters_door import AdaptersDoor, wire_adapters, wire_with_base
 from assistant.web.header import header_html
 from assistant.web.service import Service
 from assistant.web.settings_panel import Panel, Updates, build_settings, build_task, merged
@@ -17,6 +18,7 @@ PRIVATE = "private"
 FIRST_TASK = "chat"
 FIRST_STRATEGY = "zero-shot"
 ENDPOINTS = ("chat", "compare")
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
 
 
 class _Page(gr.Blocks):  # type: ignore[misc]
@@ -42,19 +44,29 @@ def build(service: Service) -> gr.Blocks:
         with gr.Tabs(elem_id="pages") as pages:
             with gr.Tab("Chat", id="chat") as chat_tab:
                 chat = chat_page.build(service, panel, strategy, adapter, FIRST_TASK)
-            with gr.Tab("Compare", id="compare") as compare_tab:
+            # Rendered at once: an answer that arrives while a tab is still being rendered would be lost.
+            with gr.Tab("Compare", id="compare", render_children=True) as compare_tab:
                 compare = compare_page.build(service, panel, strategies, adapters, FIRST_TASK)
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
                 evaluate = evaluate_page.build(service.jobs, service.run_shelf, service.settings)
+            with gr.Tab("Adapters", id="adapters") as adapters_tab:
+                training = adapters_page.build(service)
         chat_page.wire(chat)
         compare_page.wire(compare)
         evaluate_page.wire(evaluate)
+        adapters_page.wire(training)
         adapter_choice.wire(service, adapter, adapters)
         tab = gr.State("chat")
         _wire_task(panel, chat, compare, tab)
         _wire_tabs(panel, chat, compare, tab, {"chat": chat_tab, "compare": compare_tab})
-        _wire_with_base(service, panel, chat, compare, pages)
+        wire_with_base(service, panel, chat, compare, pages)
         _wire_evaluate(page, evaluate, pages, [chat_tab, compare_tab], evaluate_tab)
+        wire_adapters(
+            AdaptersDoor(page, pages, panel, chat, compare, training),
+            adapters_tab,
+            [chat_tab, compare_tab, evaluate_tab],
+        )
+        adapters_tab.select(lambda: gr.Timer(active=False), None, evaluate.clock, **_QUIET)
         _wire_status(page, service, header, panel, chat, compare)
         _add_endpoints(service)
     return page
@@ -80,7 +92,7 @@ def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.Com
     ).then(**greyed, **hidden)  # fmt: skip
     # A starter changes the task too, without anybody touching the dropdown.
     panel.task.change(
-        compare.for_task, [panel.task, compare.adapters], compare.task_outputs, **hidden
+        compare.for_task, [panel.task, compare.adapters, compare.wished], compare.task_outputs, **hidden
     ).then(**greyed, **hidden)  # fmt: skip
 
 
@@ -115,7 +127,7 @@ def _wire_evaluate(
 
     def arrive(request: gr.Request) -> Any:
         asked = dict(request.query_params)
-        if not {"run", "tab"} & set(asked):
+        if not {"run", "tab"} & set(asked) or asked.get("tab") == "adapters":
             return gr.skip()
         shown = evaluate.opened(asked["run"]) if "run" in asked else evaluate.blank()
         return {pages: gr.Tabs(selected="evaluate"), evaluate.clock: gr.Timer(active=True), **shown}
@@ -127,7 +139,7 @@ def _wire_evaluate(
         if asked:
             # The tab was opened by the address, which is being followed already.
             return update
-        running = evaluate.jobs.running()
+        running = next((one.name for one in evaluate.evaluations() if one.state == "running" and one.ours), "")
         return {**update, **(evaluate.opened(running) if running else evaluate.listed(""))}
 
     def leave(looked: str) -> Any:
@@ -146,29 +158,6 @@ def _wire_evaluate(
 def _shown(some: list[Any], others: list[Any]) -> Updates:
     shown = {one: gr.update(visible=True) for one in some}
     return shown | {one: gr.update(visible=False) for one in others}
-
-
-def _wire_with_base(
-    service: Service, panel: Panel, chat: chat_page.ChatPage, compare: compare_page.ComparePage, pages: Any
-) -> None:
-    """One click asks the last message again, with the adapter that answered it and without."""
-
-    def again(request: gr.Request, task: str) -> Any:
-        answers = service.answers.turns(str(request.session_hash))
-        if not answers:
-            return gr.skip()
-        last = answers[max(answers)]
-        adapter = adapter_choice.value_of(service, last.adapter)
-        return {pages: gr.Tabs(selected="compare"), **compare.with_base(last.message, task, last.strategy, adapter)}
-
-    chat.compare.click(
-        again,
-        panel.task,
-        [pages, compare.strategies, compare.adapters, compare.box, *panel.outputs],
-        show_progress="hidden",
-        queue=False,
-        api_visibility=PRIVATE,
-    ).then(**compare_page.sending(compare))
 
 
 def _wire_status(

@@ -237,8 +237,8 @@ def test_an_adapter_that_was_trained_under_another_chat_template_is_refused(mode
     record = home / "adapters" / "lora" / "training.json"
     record.write_text(json.dumps({"chat_template_sha256": "of another"}))
     assert "another chat template" in models.choices()[0].problem
+    settings = ModelSettings(model=str(model_folder("llama3")), adapter="lora", device="cpu")
     for ask in (lambda: models.get("lora"), lambda: load_chat_model(settings)):
-        settings = ModelSettings(model=str(model_folder("llama3")), adapter="lora", device="cpu")
         with pytest.raises(AdapterError, match="trained under another chat template"):
             ask()
     record.write_text(json.dumps({"chat_template_sha256": own}))

@@ -16,7 +16,7 @@ from assistant.web.settings_panel import Panel
 from tests.web.test_content import an_answer
 
 CHAT = ("strategy", "adapter", "chatbot", "strip", "compare", "box", "chosen", "demonstrations", "prompt")
-COMPARE = ("strategies", "adapters", "box", "examples", "strip", "summary", list("1234"))
+COMPARE = ("strategies", "adapters", "wished", "box", "examples", "strip", "summary", list("1234"))
 VALUES = ("chat", "", 4, "nearest", "nearest-last", True, [], [], "generate", "default", True, 0, 1, 16, 0)
 
 
@@ -132,7 +132,7 @@ def test_columns_are_each_strategy_with_each_adapter(adaptable):
     page = ComparePage(adaptable, a_panel(), *COMPARE)
     chosen = ["zero-shot", "static-few-shot"], ["none", "mine"]
     *_, last, _ = page.answer("page", "Hi", *chosen, VALUES)
-    found = [last[number]["value"] for number in "1234"]
+    found = [last[number] for number in "1234"]
     for column, (strategy, adapter) in zip(found, itertools.product(*chosen), strict=True):
         assert f'data-strategy="{strategy}" data-adapter="{adapter.replace("none", "")}"' in column
         assert f"{adapter} speaks" in column
@@ -166,7 +166,7 @@ def test_comparing_with_base_is_one_strategy_in_two_columns(adaptable):
 def test_only_adapters_that_fit_are_offered_and_an_answers_adapter_is_found_again(adaptable):
     offered = adapter_choice.choices(adaptable)
     assert offered == [(adapter_choice.BASE, "none"), ("mine", "mine"), ("yours (/far/yours)", "/far/yours")]
-    assert adapter_choice.about(adaptable) == "2 adapters for this model. 1 adapter of other models not listed."
+    assert adapter_choice.about(adaptable) == "2 for this model. 1 of other models not listed."
     assert adapter_choice.value_of(adaptable, "yours") == "/far/yours"
     assert adapter_choice.value_of(adaptable, None) == "none"
 
