@@ -26,7 +26,8 @@ Points = Sequence[tuple[float, float]]
 
 def losses(file: Path) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Return (step, loss) of training and of validation from a run's `progress.jsonl`; a torn last line is left out."""
-    train, validation = [], []
+    train: list[tuple[float, float]] = []
+    validation: list[tuple[float, float]] = []
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:

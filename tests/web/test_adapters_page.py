@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -11,12 +12,15 @@ from assistant.errors import DataError, ModelError, SettingError, UnknownName
 from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.shelf import Entry
+from assistant.finetuning.generators.training import run_folder
 from assistant.settings import ModelSettings
 from assistant.web import adapters_form as forms
 from assistant.web import adapters_view as view
 from assistant.web.adapters_form import TrainingForm, arguments
-from assistant.web.adapters_page import form_of
+from assistant.web.adapters_page import AdaptersPage, form_of
+from assistant.web.evaluate_page import EvaluatePage
 from assistant.web.run_state import read_state
+from assistant.web.service import Service
 
 DEMO = ModelSettings()
 RECORD = {
@@ -159,3 +163,57 @@ def test_a_card_of_what_does_not_fit_says_why_and_leads_nowhere(tmp_path):
     whole = view.cards_html([(Entry("big", tmp_path, "full", "demo", whole=True), RECORD)], {})
     assert "shotwise serve --model adapters/big" in whole
     assert "shotwise adapter train" in view.cards_html([], {})
+
+
+class FakeJobs:
+    """Jobs that begin nothing and remember what they were asked for."""
+
+    def __init__(self, home):
+        self.home, self.started = home, []
+
+    def start(self, name, arguments, *, kind, title):
+        self.started.append((name, list(arguments), kind, title))
+
+    def state(self, name):
+        return read_state(self.home / "runs" / name, None, None)
+
+    def runs(self):
+        return [self.state(folder.name) for folder in sorted((self.home / "runs").iterdir())]
+
+
+@pytest.fixture
+def page(home):
+    service = Service(DEMO)
+    service.jobs = FakeJobs(home)
+    (home / "runs").mkdir()
+    names = ("about_method", "about", "start", "message", "name", "was", "training", "stop", "go_on", "cards", "clock")
+    return AdaptersPage(service, {}, *names)
+
+
+def test_a_training_runs_in_the_folder_that_the_command_uses(page):
+    page.begin(TrainingForm(name="mine"))
+    ((run, listed, kind, title),) = page.service.jobs.started
+    assert run == run_folder("mine").name
+    assert (kind, title, parsed(listed)["name"]) == ("adapter", "mine", "mine")
+
+
+def test_a_training_that_can_go_on_is_not_begun_anew(page, home):
+    folder = write_run(home / "runs" / "adapter-mine")
+    (folder / "job.json").write_text(json.dumps({"kind": "adapter", "arguments": ["adapter", "train"]}))
+    with pytest.raises(SettingError, match="was not finished"):
+        page.begin(TrainingForm(name="mine"))
+    assert page.last() == "adapter-mine"
+    shown = page.looked_at("adapter-mine")
+    assert (shown["stop"]["visible"], shown["go_on"]["visible"]) == (False, True)
+    assert page.followed("adapter-mine", "stopped") == {}
+    assert "cards" in page.followed("adapter-mine", "running")
+
+
+def test_trainings_are_no_evaluations(page, home):
+    write_run(home / "runs" / "adapter-mine")
+    other = write_run(home / "runs" / "measured")
+    (other / "progress.jsonl").unlink()
+    jobs = page.service.jobs
+    evaluations = EvaluatePage.evaluations(SimpleNamespace(jobs=jobs))
+    assert [one.name for one in evaluations] == ["measured"]
+    assert page.last() == ""

@@ -80,3 +80,40 @@ def test_two_adapters_leave_room_for_two_strategies(open_page, place):  # noqa: 
     page.press("#compared-message textarea", "Enter")
     page.wait_for_selector(DONE)
     assert page.locator(".sw-column").count() == 4
+
+
+def test_the_adapters_tab_shows_a_stopped_training_and_refuses_in_one_sentence(open_page, served_home):  # noqa: F811
+    folder = served_home / "runs" / "adapter-mine"
+    folder.mkdir(parents=True)
+    (folder / "progress.jsonl").write_text(json.dumps({"step": 1, "of": 4, "loss": 2.0}) + "\n")
+    (folder / "progress.json").write_text(json.dumps({"state": "stopped", "step": 1, "of": 4}))
+    (folder / "job.json").write_text(json.dumps({"kind": "adapter", "title": "mine", "arguments": ["adapter"]}))
+    page = open_page()
+    page.get_by_role("tab", name="Adapters").click()
+    page.wait_for_selector("#training .sw-curve")
+    assert page.is_visible("#go-on-training")
+    assert "tab=adapters" in page.url
+    page.click("#start-training")
+    page.wait_for_selector("#training-message .sw-error")
+    assert "scripted model has no weights" in page.inner_text("#training-message")
+    page.reload()
+    page.wait_for_selector("#training .sw-curve")
+    shutil.rmtree(folder)
+
+
+def test_settings_follow_the_method(open_page):  # noqa: F811
+    page = open_page()
+    page.get_by_role("tab", name="Adapters").click()
+    page.wait_for_selector("#rank input")
+    pick(page, "method", "Prefix tuning")
+    page.wait_for_selector("#virtual-tokens input")
+    page.wait_for_selector("#rank input", state="hidden")
+    assert "every layer" in page.inner_text("#about-method")
+
+
+@pytest.mark.parametrize("width", [390])
+def test_a_phone_never_scrolls_sideways_on_the_adapters_tab(open_page, width):  # noqa: F811
+    page = open_page(width, 844)
+    page.get_by_role("tab", name="Adapters").click()
+    page.wait_for_selector("#rank input")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
