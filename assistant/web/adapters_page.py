@@ -130,8 +130,8 @@ def build(service: Service) -> AdaptersPage:
         with gr.Column(scale=7, min_width=320, elem_id="adapters-main"):
             training = gr.HTML(elem_id="training")
             with gr.Row():
-                stop = gr.Button("Stop", visible=False, min_width=120, elem_id="stop-training")
-                go_on = gr.Button("Go on", visible=False, variant="primary", min_width=120, elem_id="go-on-training")
+                stop = gr.Button("Stop", visible=False, scale=0, min_width=160, elem_id="stop-training")
+                go_on = gr.Button("Go on", visible=False, scale=0, min_width=160, elem_id="go-on-training")
             cards = gr.HTML(view.NO_ADAPTERS, elem_id="adapter-cards", js_on_load=PICKING)
     clock = gr.Timer(_LOOK_S, active=False)
     parts = (about_method, about, start, message, name, was, training, stop, go_on, cards, clock)
