@@ -12,7 +12,7 @@ from assistant.commands.options import Json
 from assistant.commands.running import STOPPED, how_to_go_on, stop_signal
 from assistant.commands.terminal import BuildBar, show, show_json, table
 from assistant.commands.terminal import say as say_on_stderr
-from assistant.settings import READINGS, ModelSettings, SamplingSettings
+from assistant.settings import READINGS, EvaluationSettings, ModelSettings, SamplingSettings
 
 if TYPE_CHECKING:
     from assistant.evaluation.tuning.comparison import Gain
@@ -27,7 +27,9 @@ def compare(
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The base [default: the one that is recorded].")
     ] = None,
-    limit: Annotated[int, typer.Option(min=2, help="Held-out rows answered, drawn evenly by label.")] = 200,
+    limit: Annotated[
+        int, typer.Option(min=2, help="Held-out rows answered, drawn evenly by label.")
+    ] = EvaluationSettings.limit,
     strategy: Annotated[
         str | None, typer.Option(help="How it is asked [default: as it was trained; zero-shot on other rows].")
     ] = None,
@@ -56,7 +58,7 @@ def compared(
     data: str | None,
     settings: ModelSettings,
     *,
-    limit: int = 200,
+    limit: int = EvaluationSettings.limit,
     strategy: str | None = None,
     reading: str | None = None,
     sampling: SamplingSettings | None = None,
@@ -71,12 +73,12 @@ def compared(
     from assistant.evaluation.sets.datasets import data_set_names
     from assistant.evaluation.tuning.comparison import Question, compare_with_base, default_place
     from assistant.evaluation.tuning.source import Place
-    from assistant.finetuning.generators.shelf import find_tuned
+    from assistant.finetuning.generators.shelf import base_of, find_tuned
 
     entry = find_tuned(name)
     known = source in data_set_names()
     place = Place(str(source), data_dir=data) if known else default_place(entry, data, source)
-    settings = dataclasses.replace(settings, model=settings.model or entry.base)
+    settings = dataclasses.replace(settings, model=base_of(entry, settings.model))
     question = Question(place, settings, limit, strategy, reading, sampling or SamplingSettings())
     with stop_signal() as stop, Board() as board, BuildBar(place.name) as bar:
         return compare_with_base(entry, question, stop=stop, report=board.tell, building=bar.tell)

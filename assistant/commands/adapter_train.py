@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,9 +15,12 @@ from assistant.commands.evaluation_board import duration
 from assistant.commands.options import Json, grouped
 from assistant.commands.running import STOPPED, how_to_go_on, stop_signal
 from assistant.commands.terminal import BuildBar, say, show, show_json
+from assistant.finetuning.generators.settings import ROWS, GeneratorSettings
 from assistant.settings import ModelSettings
 
 if TYPE_CHECKING:
+    from assistant.evaluation.tuning.source import Place
+    from assistant.finetuning.generators.adapter_record import TrainingData
     from assistant.finetuning.generators.progress import Progress
 
 _QUIET_INTERVAL_S = 5.0
@@ -29,7 +32,11 @@ def train(
     source: Source,
     name: Annotated[str, typer.Option(metavar="NAME", help="Of the adapter.", show_default=False)],
     model: Annotated[str, typer.Option(help="The base: demo, a local folder or a hub id.")] = ModelSettings.model,
-    rows: Annotated[int, typer.Option(min=1, help="Rows learnt from at most, drawn evenly by label.")] = 1_000,
+    rows: Annotated[int, typer.Option(min=1, help="Rows learnt from at most, drawn evenly by label.")] = ROWS,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE[:WEIGHT]", help="A known data set that is learnt together with it; repeat."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was not finished.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of what has this name.")] = False,
     check_forgetting: Annotated[
@@ -42,16 +49,14 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a language model on the training part of a source; Ctrl-C keeps a checkpoint, --resume goes on."""
-    from assistant.evaluation.tuning.source import Place, training_data
+    from assistant.evaluation.tuning.source import Place
     from assistant.finetuning.generators.training import Order, train_generator
 
     settings = how.settings()
-    place = where.place(source)
     if check_forgetting is not None:
         Place(check_forgetting, data_dir=where.data).load(None, scored=True)
-    with BuildBar(f"{source} (train)") as bar:
-        data = training_data(place, rows=rows, retrieved=settings.k > 0, building=bar.tell)
-    order = Order(name, model, data, settings, resume, replace)
+    first, *others = _rows(where.place(source), also or (), rows, settings)
+    order = Order(name, model, first, settings, resume, replace, tuple(others))
     with stop_signal() as stop:
         trained = train_generator(order, stop, say, Ticker().tell)
     if not trained.finished:
@@ -63,6 +68,16 @@ def train(
         gain = compared(name, check_forgetting, where.data, ModelSettings(model=model, device=how.device))
         if gain is not None and not as_json:
             show(gain_table([gain]))
+
+
+def _rows(place: Place, also: Sequence[str], rows: int, settings: GeneratorSettings) -> Iterator[TrainingData]:
+    """Yield the rows of each task; where demonstrations are retrieved, their index is built if it is missing."""
+    from assistant.evaluation.tuning.source import Place, read_mixture, training_data
+
+    further = [(Place(known, data_dir=place.data_dir), weight) for known, weight in map(read_mixture, also)]
+    for one, weight in ((place, 1.0), *further):
+        with BuildBar(f"{one.name} (train)") as bar:
+            yield training_data(one, rows=rows, retrieved=settings.k > 0, weight=weight, building=bar.tell)
 
 
 class Ticker:

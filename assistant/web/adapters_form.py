@@ -10,7 +10,7 @@ from pathlib import Path
 from assistant import paths
 from assistant.errors import DataError, ModelError, SettingError
 from assistant.finetuning.generators.methods import METHODS, find_method
-from assistant.finetuning.generators.settings import TARGETS, GeneratorSettings
+from assistant.finetuning.generators.settings import ROWS, TARGETS, GeneratorSettings
 from assistant.settings import DEFAULT_STRATEGY, ModelSettings
 from assistant.web.controls import Choices
 from assistant.web.evaluation_form import built_in_sets, public_sets
@@ -36,7 +36,7 @@ class TrainingForm:
     rank: int = _DEFAULT.rank
     targets: str = _DEFAULT.targets
     virtual_tokens: int = _DEFAULT.virtual_tokens
-    rows: int = 1_000
+    rows: int = ROWS
     epochs: float = _DEFAULT.epochs
     batch_size: int = _DEFAULT.batch_size
     learning_rate: float | None = None

@@ -32,10 +32,9 @@ from assistant.generation.loading import load_chat_model
 from assistant.prompting.building import check_reading
 from assistant.prompting.strategies import find_strategy
 from assistant.retrieval.building import BuildProgress
-from assistant.settings import DEFAULT_STRATEGY, ModelSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import DEFAULT_STRATEGY, EvaluationSettings, ModelSettings, RetrievalSettings, SamplingSettings
 
 BASE = "base"
-_LIMIT = 200
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Question:
     place: Place
     model: ModelSettings
     """The base; its adapter is set here."""
-    limit: int = _LIMIT
+    limit: int = EvaluationSettings.limit
     """Held-out rows answered, drawn evenly by label."""
     strategy: str | None = None
     """None: that of the training, on its own rows; else zero-shot."""

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from assistant.data import Fields
-from assistant.errors import DataError
+from assistant.errors import DataError, SettingError, UnknownName
 from assistant.evaluation.advice.rows import load_rows
 from assistant.evaluation.sets.datasets import SEED, LoadedSet, data_set_names
 from assistant.evaluation.sets.pools import pool_index
 from assistant.finetuning.generators.adapter_record import TrainingData
+from assistant.finetuning.generators.settings import ROWS
 from assistant.retrieval.building import BuildProgress
 
-ROWS = 1_000
-"""Learnt from, unless told otherwise: source document 003 names 500 to 1,000 for one task."""
 _ALL = 10**9
 
 
@@ -84,6 +83,7 @@ def training_data(
     *,
     rows: int | None = ROWS,
     retrieved: bool = False,
+    weight: float = 1.0,
     building: Callable[[BuildProgress], None] | None = None,
 ) -> TrainingData:
     """Return the rows of the training part, at most so many, drawn evenly by label.
@@ -95,4 +95,20 @@ def training_data(
     """
     loaded = place.load(rows, scored=False)
     index = pool_index(loaded, progress=building).name if retrieved else None
-    return TrainingData(loaded.task.name, loaded.pool, place.facts(loaded, rows), index)
+    return TrainingData(loaded.task.name, loaded.pool, place.facts(loaded, rows), index, weight)
+
+
+def read_mixture(text: str) -> tuple[str, float]:
+    """Return source and weight of `SOURCE` or `SOURCE:WEIGHT`, as a further task of a mixture is named.
+
+    Raises:
+        SettingError: if the source is not known by name, so that its task is not known either.
+    """
+    source, _, weight = text.partition(":")
+    try:
+        share = float(weight or 1)
+    except ValueError:
+        raise SettingError(f"'{weight}' is not the weight of a task.", f"Say it so: --also {source}:0.5") from None
+    if source not in data_set_names():
+        raise UnknownName("data set", source, data_set_names())
+    return source, share

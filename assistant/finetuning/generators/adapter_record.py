@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant import __version__, paths
+from assistant.errors import SettingError
 from assistant.finetuning.generators.adapting import Counts
 from assistant.finetuning.generators.progress import Curve
 from assistant.finetuning.generators.settings import GeneratorSettings
@@ -34,6 +35,13 @@ class TrainingData:
     """Source, sha256, terms …: what a reader of the record must know, and what finds the held-out rows again."""
     index: str | None = None
     """Of demonstrations retrieved into the training prompts."""
+    weight: float = 1.0
+    """In a mixture: how often each of its rows is learnt in an epoch; 0.5 is half of the rows, once."""
+
+    def __post_init__(self) -> None:
+        """Check the weight."""
+        if not 0 < self.weight <= 100:
+            raise SettingError(f"The weight of a task in a mixture is above 0 and at most 100, not {self.weight:g}.")
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,9 @@ def base_name(base: Base) -> str:
     return DEMO if folder == (paths.demo() / "model").resolve() else folder.name
 
 
-def plan_of(base: Base, data: TrainingData, settings: GeneratorSettings) -> dict[str, Any]:
-    """Return everything that decides the weights, as plain data."""
-    task = paths.prompts() / "tasks" / f"{load_task(data.task).name}.toml"
+def plan_of(base: Base, data: Sequence[TrainingData], settings: GeneratorSettings) -> dict[str, Any]:
+    """Return everything that decides the weights, as plain data; the first task is the one it is compared on."""
+    first, *others = (_part_plan(one) for one in data)
     return {
         "base": {
             "model": base_name(base),
@@ -68,12 +76,22 @@ def plan_of(base: Base, data: TrainingData, settings: GeneratorSettings) -> dict
             "weights_sha256": weights_sha256(base.folder) if base.folder is not None else {},
             "encoder_decoder": base.encoder_decoder,
         },
-        "task": {"name": data.task, "sha256": hashlib.sha256(task.read_bytes()).hexdigest()},
+        **first,
+        "also": others,
         "chat_template_sha256": base.renderer.template_hash,
-        "data": {"rows_sha256": rows_sha256(data.rows), **data.facts},
-        "index": data.index,
         "seed": settings.seed,
         "settings": settings.to_json(),
+    }
+
+
+def _part_plan(data: TrainingData) -> dict[str, Any]:
+    """Return what one task of a mixture contributes to the plan."""
+    task = paths.prompts() / "tasks" / f"{load_task(data.task).name}.toml"
+    return {
+        "task": {"name": data.task, "sha256": hashlib.sha256(task.read_bytes()).hexdigest()},
+        "data": {"rows_sha256": rows_sha256(data.rows), **data.facts},
+        "index": data.index,
+        "weight": data.weight,
     }
 
 

@@ -55,7 +55,7 @@ def card(record: Mapping[str, Any]) -> str:
         base=base["model"],
         revision=f", revision `{base['revision']}`" if base.get("revision") else "",
         task=record["task"]["name"],
-        source=_source(data),
+        source=_sources(record),
         rows=_rows(record["rows"]),
         strategy=settings["strategy"],
         wording=settings["wording"],
@@ -111,9 +111,16 @@ def _front(record: Mapping[str, Any], whole: bool) -> str:
     return f"library_name: {library}\nbase_model: {base}\ntags: [{record['settings']['method']}, shotwise]\n"
 
 
-def _source(data: Mapping[str, Any]) -> str:
-    part = f", {data['split']}" if data.get("split") else ""
-    return f"{data.get('source', 'rows given by a program')}{part}"
+def _sources(record: Mapping[str, Any]) -> str:
+    """Return where the rows of all tasks come from, each with its weight if there are several."""
+    several = record.get("also") or []
+    told = []
+    for part in (record, *several):
+        data = part["data"]
+        split = f", {data['split']}" if data.get("split") else ""
+        weight = f" (weight {part['weight']:g}, task {part['task']['name']})" if several else ""
+        told.append(f"{data.get('source', 'rows given by a program')}{split}{weight}")
+    return "; ".join(told)
 
 
 def _rows(rows: Mapping[str, Any]) -> str:

@@ -108,11 +108,11 @@ class ExampleWriter:
         self._assistant = Assistant(model)
         self._replies = label_replies(self.task, self.strategy) if self.task.labels else {}
 
-    def encode(self, rows: Sequence[Demonstration], tell: Count | None = None) -> Encoded:
+    def encode(self, rows: Sequence[Demonstration], tell: Count | None = None, *, needed: bool = True) -> Encoded:
         """Return the examples of the rows, in their order.
 
         Raises:
-            DataError: if none is left.
+            DataError: if none is left and some are `needed`.
             ShotwiseError: for whatever cannot be asked, such as an index that does not fit.
         """
         examples: list[Example] = []
@@ -129,7 +129,7 @@ class ExampleWriter:
                     left_out[made] += 1
             if tell is not None:
                 tell(min(start + _PORTION, len(rows)), len(rows))
-        if rows and not examples:
+        if needed and not examples:
             why = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
             raise DataError(f"None of the {len(rows)} rows can be learnt from: {why}.", "Raise --max-tokens.")
         return Encoded(tuple(examples), dict(left_out))

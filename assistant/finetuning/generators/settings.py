@@ -11,6 +11,8 @@ from assistant.generation.adapters import MAX_RANK
 from assistant.settings import DEFAULT_STRATEGY, DTYPES
 
 TARGETS = ("attention", "all-linear")
+ROWS = 1_000
+"""Learnt from, unless told otherwise: source document 003 names 500 to 1,000 for one task."""
 _RETRIEVED = "dynamic-few-shot"
 _EVALUATIONS = 10
 """In a run, where their distance is not given."""

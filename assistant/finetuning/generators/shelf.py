@@ -19,7 +19,7 @@ from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.soft_prompts import NearToken, read_soft_prompt
 from assistant.finetuning.generators.training import run_folder
 from assistant.generation.adapters import CONFIG_FILE, adapter_names, attach, check_adapter, check_base, find_adapter
-from assistant.generation.loading import Base, load_base
+from assistant.generation.loading import DEMO, Base, load_base
 from assistant.settings import ModelSettings
 
 MODEL_FILE = "config.json"
@@ -121,7 +121,7 @@ def describe(entry: Entry, model: str | None = None) -> dict[str, Any]:
 
 
 def _is_readable(folder: Path) -> bool:
-    return check_adapter(folder).config["peft_type"] == "PROMPT_TUNING"
+    return bool(check_adapter(folder).config["peft_type"] == "PROMPT_TUNING")
 
 
 def near_tokens(entry: Entry, model: str | None = None, k: int = 3) -> Sequence[tuple[NearToken, ...]]:
@@ -134,10 +134,26 @@ def near_tokens(entry: Entry, model: str | None = None, k: int = 3) -> Sequence[
     return read_soft_prompt(tuned, lambda token: base.renderer.decode([token], special=True), k)
 
 
+def base_of(entry: Entry, model: str | None = None) -> str:
+    """Return what loads the base of an adapter or fine-tuned model: `model` if given, else what is recorded.
+
+    Raises:
+        AdapterError: if it was a folder and is not found by its name, or none is named.
+    """
+    if model:
+        return model
+    record = read_record(entry.folder)
+    was_folder = bool(record) and record["base"]["revision"] is None and entry.base != DEMO
+    if not entry.base or (was_folder and not Path(entry.base).is_dir()):
+        named = f"the model in a folder '{entry.base}'" if entry.base else "a model that it does not name"
+        raise AdapterError(f"'{entry.name}' belongs to {named}.", "Say where that is with --model.")
+    return entry.base
+
+
 def _attached(entry: Entry, model: str | None) -> tuple[Base, Any]:
     """Return the base in fp32 and peft's model around it."""
     adapter = check_adapter(entry.folder)
-    base = load_base(ModelSettings(model=model or adapter.base, dtype="float32", device="cpu"))
+    base = load_base(ModelSettings(model=base_of(entry, model), dtype="float32", device="cpu"))
     check_base(adapter, base.name, base.folder)
     tuned, _ = attach(base.network, adapter, encoder_decoder=base.encoder_decoder)
     return base, tuned

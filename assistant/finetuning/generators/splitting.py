@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from assistant.errors import DataError
 from assistant.records import Demonstration
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ def split(rows: Sequence[Demonstration], share: float, seed: int, *, by_label: b
             "Give more rows, or say --validation 0.",
         )
     return Split(train, tuple(row for row in rows if row.id in chosen))
+
+
+def weighted(rows: Sequence[T], weight: float, seed: int) -> list[T]:
+    """Return the rows as often as the weight says: 2.5 is all of them twice, and half of them once more."""
+    times = int(weight)
+    rest = round((weight - times) * len(rows))
+    more = random.Random(f"mixture {seed}").sample(range(len(rows)), rest)
+    return [*list(rows) * times, *(rows[at] for at in sorted(more))]
 
 
 def _drawn(names: list[str], units: dict[str, list[Demonstration]], share: float, rng: random.Random) -> set[str]:

@@ -46,7 +46,7 @@ def new_trainer(work: Work, settings: GeneratorSettings, teller: Teller, stop: S
     ]
     given = {
         "model": work.model,
-        "args": _arguments(work, settings),
+        "args": _on_one_device(_arguments(work, settings)),
         "train_dataset": columns[0],
         "eval_dataset": columns[1] if work.validation else None,
         "callbacks": [_telling(teller), _ending(settings.patience, stop, work.folder)],
@@ -57,6 +57,13 @@ def new_trainer(work: Work, settings: GeneratorSettings, teller: Teller, stop: S
     trainer.remove_callback(PrinterCallback)
     _paced(trainer.args, settings, len(trainer.train_dataset))
     return trainer
+
+
+def _on_one_device(arguments: Any) -> Any:
+    """Return the arguments, further GPUs left alone: transformers would copy the model to each, which trl refuses."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
 def steps_of(settings: GeneratorSettings, lines: int) -> int:

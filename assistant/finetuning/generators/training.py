@@ -11,7 +11,8 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +32,11 @@ from assistant.finetuning.generators.adapter_record import (
 from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries
 from assistant.finetuning.generators.card import card
 from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, step_of
-from assistant.finetuning.generators.examples import Encoded, ExampleWriter
+from assistant.finetuning.generators.examples import Encoded, ExampleWriter, check_strategy
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.progress import DONE, FAILED, STATE_FILE, STOPPED, Report, Teller, curve_of
 from assistant.finetuning.generators.settings import GeneratorSettings
-from assistant.finetuning.generators.splitting import split
+from assistant.finetuning.generators.splitting import split, weighted
 from assistant.finetuning.generators.trainers import Work, is_exhausted, new_trainer
 from assistant.generation.adapters import CONFIG_FILE, WEIGHTS_FILE
 from assistant.generation.chat_model import StopSignal
@@ -61,6 +62,13 @@ class Order:
     """Whether to go on with a training of this name that was not finished."""
     replace: bool = False
     """Whether to put it in the place of what has this name."""
+    also: tuple[TrainingData, ...] = ()
+    """Rows of further tasks that are learnt together with the first."""
+
+    @property
+    def mixture(self) -> tuple[TrainingData, ...]:
+        """Return the rows of all tasks, the first one first."""
+        return (self.data, *self.also)
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,15 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
     if out.exists() and not order.replace:
         raise TrainingError(f"There is already something named '{order.name}' in {out.parent}.",
                             "Choose another --name, or say --replace.")  # fmt: skip
+    for data in order.mixture:
+        check_strategy(order.settings.strategy, load_task(data.task))
     run = run_folder(order.name)
     with _locked(run):
         tell(f"Loading {order.model} …")
         base = load_base(_model_settings(order))
         for note in base.notes:
             tell(note)
-        plan = plan_of(base, order.data, order.settings)
+        plan = plan_of(base, order.mixture, order.settings)
         _keep_plan(run, plan, order)
         teller = Teller(run, report, base.network.device.type == "cuda")
         try:
@@ -147,36 +157,44 @@ def _model_settings(order: Order) -> ModelSettings:
 
 def _work(order: Order, base: Base, run: Path, tell: Tell) -> tuple[Work, dict[str, Any], Counts]:
     """Return what the trainer is given, and what the record says of rows and parameters."""
-    settings, data = order.settings, order.data
+    settings = order.settings
+    parts = [_encoded(data, settings, base, tell) for data in order.mixture]
+    rows = _row_facts(parts)
+    for reason, count in rows["left_out"].items():
+        tell(f"{count:,} rows {reason} are left out.")
+    first = parts[0][0].examples[0]
+    model = adapted(base.network, settings, encoder_decoder=base.encoder_decoder, first_ids=first.ids[: first.start])
+    counts = count_parameters(model)
+    tell(f"{settings.table_row.title}: {counts.words()} are learnt, from {rows['learnt']:,} rows.")
+    # A copy: trl names a token to pad with, and the model's own tokenizer stays as it is.
+    tokenizer = copy.deepcopy(base.renderer.tokenizer)
+    train = [
+        example
+        for data, (part, _) in zip(order.mixture, parts, strict=True)
+        for example in weighted(part.examples, data.weight, settings.seed)
+    ]
+    validation = [example for _, part in parts for example in part.examples]
+    return Work(model, tokenizer, train, validation, base.encoder_decoder, run), rows, counts
+
+
+def _encoded(data: TrainingData, settings: GeneratorSettings, base: Base, tell: Tell) -> tuple[Encoded, Encoded]:
+    """Return the rows of one task to learn from, and those set apart."""
     parts = split(data.rows, settings.validation, settings.seed, by_label=bool(load_task(data.task).labels))
     context = base.context_tokens - (settings.virtual_tokens if settings.table_row.form == "soft prompt" else 0)
     writer = ExampleWriter(base.renderer, context, settings, data.task, data.index)
-    train = writer.encode(parts.train, lambda done, of: tell(f"Prompts: {done:,} of {of:,} rows"))
-    validation = writer.encode(parts.validation)
-    rows = _row_facts(train, validation)
-    for reason, count in rows["left_out"].items():
-        tell(f"{count:,} rows {reason} are left out.")
-    first = train.examples[0]
-    model = adapted(base.network, settings, encoder_decoder=base.encoder_decoder, first_ids=first.ids[: first.start])
-    counts = count_parameters(model)
-    tell(f"{settings.table_row.title}: {counts.words()} are learnt, from {len(train.examples):,} rows.")
-    # A copy: trl names a token to pad with, and the model's own tokenizer stays as it is.
-    tokenizer = copy.deepcopy(base.renderer.tokenizer)
-    return (
-        Work(model, tokenizer, train.examples, validation.examples, base.encoder_decoder, run),
-        rows,
-        counts,
-    )
+    train = writer.encode(parts.train, lambda done, of: tell(f"Prompts of {data.task}: {done:,} of {of:,} rows"))
+    return train, writer.encode(parts.validation, needed=False)
 
 
-def _row_facts(train: Encoded, validation: Encoded) -> dict[str, Any]:
-    reasons = [*train.left_out, *validation.left_out]
-    left_out = {one: train.left_out.get(one, 0) + validation.left_out.get(one, 0) for one in dict.fromkeys(reasons)}
+def _row_facts(parts: Sequence[tuple[Encoded, Encoded]]) -> dict[str, Any]:
+    left_out: Counter[str] = Counter()
+    for one in (encoded for part in parts for encoded in part):
+        left_out.update(one.left_out)
     return {
-        "learnt": len(train.examples),
-        "validation": len(validation.examples),
-        "left_out": left_out,
-        "tokens_an_epoch": train.tokens,
+        "learnt": sum(len(train.examples) for train, _ in parts),
+        "validation": sum(len(validation.examples) for _, validation in parts),
+        "left_out": dict(left_out),
+        "tokens_an_epoch": sum(train.tokens for train, _ in parts),
     }
 
 

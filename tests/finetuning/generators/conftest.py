@@ -40,3 +40,24 @@ def train(model_folder):
         return train_generator(order, stop or threading.Event(), lambda text: None, reports.append)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained_once(model_folder, tmp_path_factory):
+    """A function from a method to the folder of an adapter of the tiny llama, trained once."""
+    made = {}
+
+    def folder(method):
+        if method not in made:
+            home = tmp_path_factory.mktemp(f"home-{method}")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("SHOTWISE_HOME", str(home))
+                settings = GeneratorSettings(
+                    method=method, steps=2, batch_size=4, device="cpu", learning_rate=0.05, virtual_tokens=6
+                )
+                data = TrainingData("sentiment", review_rows(12), {"source": "made up"})
+                order = Order(method, model_folder("llama3"), data, settings)
+                made[method] = train_generator(order, threading.Event(), lambda text: None).folder
+        return made[method]
+
+    return folder

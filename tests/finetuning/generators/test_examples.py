@@ -10,6 +10,7 @@ from assistant.generation.loading import load_base, load_chat_model, load_render
 from assistant.records import Demonstration
 from assistant.settings import ModelSettings
 from tests.finetuning.generators.made_rows import review_rows
+from tests.toys import make_reviews
 
 FAMILIES = ("demo", "llama3", "zephyr", "t5")
 
@@ -79,6 +80,16 @@ def test_rows_that_are_all_too_long_are_an_error_that_says_so():
 def test_strategies_without_one_right_reply_are_refused(strategy):
     with pytest.raises(SettingError, match="one right reply"):
         ExampleWriter(load_renderer("demo"), 1024, GeneratorSettings(strategy=strategy), "sentiment")
+
+
+def test_a_training_prompt_shows_retrieved_demonstrations_but_never_the_row_itself(home):
+    index = make_reviews(home)
+    rows = [index.demonstration(at) for at in range(4)]
+    writer = ExampleWriter(load_renderer("demo"), 1024, GeneratorSettings(k=2), "sentiment", index.name)
+    for row, example in zip(rows, writer.encode(rows).examples, strict=True):
+        text = load_renderer("demo").decode(example.ids, special=True)
+        assert text.count(row.inputs["text"]) == 1
+        assert sum(other.inputs["text"] in text for other in map(index.demonstration, range(8))) == 3
 
 
 def test_a_template_that_names_the_labels_otherwise_is_learnt_under_its_own_names():

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from assistant.errors import SettingError, UnknownName
@@ -74,6 +76,12 @@ def test_every_method_says_what_it_learns_and_where_it_is_from(name):
     assert any(year in method.source for year in ("2018", "2021", "2022", "2023", "2024"))
     assert method.mergeable == (method.form == "weights")
     assert set(method.settings) <= {"rank", "alpha", "dropout", "targets", "virtual_tokens"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_stands_in_the_readme(name):
+    readme = Path(__file__).resolve().parents[3] / "README.md"
+    assert f"| `{name}` |" in readme.read_text(encoding="utf-8")
 
 
 def test_a_run_is_validated_ten_times_unless_told_otherwise():

@@ -1,7 +1,7 @@
 import pytest
 
 from assistant.errors import DataError
-from assistant.finetuning.generators.splitting import split
+from assistant.finetuning.generators.splitting import split, weighted
 from assistant.records import Demonstration
 
 
@@ -45,3 +45,11 @@ def test_few_rows_still_give_one_to_check_with():
 def test_one_group_alone_cannot_be_split():
     with pytest.raises(DataError, match="too few"):
         split(rows(4, group=lambda at: "one"), 0.1, seed=1)
+
+
+@pytest.mark.parametrize(("weight", "count"), [(1, 10), (2, 20), (0.5, 5), (2.3, 23), (0.01, 0)])
+def test_a_weight_says_how_often_rows_are_learnt_and_none_much_more_than_another(weight, count):
+    drawn = weighted(range(10), weight, seed=1)
+    assert len(drawn) == count
+    assert max(map(drawn.count, range(10))) - min(map(drawn.count, range(10))) <= 1
+    assert drawn == weighted(range(10), weight, seed=1)
