@@ -20,6 +20,7 @@ from assistant.generation.chat_model import ChatModel, ScriptedModel
 from assistant.generation.identity import model_identity
 from assistant.generation.prompt_only import PromptOnlyModel
 from assistant.generation.rendering import PromptRenderer
+from assistant.generation.sources import DEMO as DEMO
 from assistant.generation.sources import FAILURES, Source, find_source, unusable
 from assistant.generation.weights import load_network
 from assistant.settings import NO_ADAPTER, ModelSettings

@@ -155,6 +155,10 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     share = counts["trainable"] / counts["total"]
     facts = [
         ("Data", f"{source}: {plural(rows['learnt'], 'row')}, {rows['validation']:,} set apart"),
+        *(
+            ("Also", f"{one['data'].get('source', '-')} ({one['task']['name']}), weight {one['weight']:g}")
+            for one in record.get("also") or ()
+        ),
         ("Prompts", f"{settings['strategy']}, wording {settings['wording']}, chat template {template}"),
         ("Learnt", f"{counts['trainable']:,} of {counts['total']:,} parameters ({share:.2%})"),
         (

@@ -152,6 +152,8 @@ def test_a_card_says_what_an_adapter_was_made_of_and_leads_to_base(tmp_path):
         assert said in text
     assert "Compare with base" in text
     assert "sw-curve" in text
+    also = [{"data": {"source": "trec"}, "task": {"name": "question-type"}, "weight": 0.5}]
+    assert "trec (question-type), weight 0.5" in view.cards_html([(entry, {**RECORD, "also": also})], {})
 
 
 def test_a_card_of_what_does_not_fit_says_why_and_leads_nowhere(tmp_path):
