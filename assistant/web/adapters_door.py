@@ -20,6 +20,7 @@ from assistant.web.settings_panel import Panel, Updates, merged
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
 _ADDRESS = """() => {
+  window.swLooked = true;
   const place = new URL(location.href);
   place.searchParams.delete('run');
   place.searchParams.set('tab', 'adapters');

@@ -36,7 +36,7 @@ ADDRESS = f"""name => {{
 FIRST_ADDRESS = f"""name => {{
   const asked = new URL(location.href).searchParams;
   window.swLooked = true;
-  if (!asked.has('run') && !asked.has('tab')) ({ADDRESS})(name);
+  if (!asked.has('run') && asked.get('tab') !== 'evaluate') ({ADDRESS})(name);
 }}"""
 """Names what is looked at, unless the address already says something."""
 # The first tab counts as chosen when the page is loaded. The address may not have been followed by then:
