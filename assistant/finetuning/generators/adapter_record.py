@@ -15,7 +15,8 @@ from assistant.finetuning.generators.adapting import Counts
 from assistant.finetuning.generators.progress import Curve
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.generation.adapters import TRAINING_FILE, weights_sha256
-from assistant.generation.loading import DEMO, Base
+from assistant.generation.loading import Base
+from assistant.generation.sources import DEMO
 from assistant.prompting.tasks import load_task
 from assistant.records import Demonstration
 
