@@ -24,4 +24,4 @@ def test_an_encoder_beside_itself_changes_nothing():
 def test_the_difference_is_after_less_before_and_no_index_is_left(bert):
     effect = effect_on_neighbours("x", ("toy", bert), reviews(40), reviews(20, prefix="t"), load_task("sentiment"))
     assert effect["difference"] == pytest.approx(effect["after"]["accuracy"] - effect["before"]["accuracy"])
-    assert list_indexes() == [] or not list_indexes()
+    assert not list_indexes()
