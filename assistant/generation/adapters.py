@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from assistant import paths
-from assistant.errors import AdapterError
+from assistant.errors import AdapterError, SettingError
 from assistant.generation.identity import file_sha256
 from assistant.generation.sharing import own_copies
+from assistant.settings import NO_ADAPTER
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 TRAINING_FILE = "training.json"
@@ -78,6 +79,17 @@ def adapter_names() -> tuple[str, ...]:
     own = sorted(file.parent.name for file in paths.adapters().glob(f"*/{CONFIG_FILE}"))
     shipped = (BUILT_IN,) if (built_in_folder() / CONFIG_FILE).is_file() and BUILT_IN not in own else ()
     return (*own, *shipped)
+
+
+def folder_of_new(name: str) -> Path:
+    """Return where a new adapter of that name is to lie.
+
+    Raises:
+        SettingError: if it cannot be the name of one; `none` says that there is none.
+    """
+    if name == NO_ADAPTER:
+        raise SettingError(f"'{name}' stands for the base model alone.", "Choose another name.")
+    return paths.adapters() / paths.checked_name(name, "adapter")
 
 
 def find_adapter(name: str) -> Path:

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant import paths
 from assistant.errors import DataError, ModelError, SettingError
 from assistant.finetuning.generators.methods import METHODS, find_method
 from assistant.finetuning.generators.settings import ROWS, TARGETS, GeneratorSettings
+from assistant.generation.adapters import folder_of_new
 from assistant.settings import DEFAULT_STRATEGY, ModelSettings
 from assistant.web.controls import Choices
 from assistant.web.evaluation_form import built_in_sets, public_sets
@@ -58,8 +58,8 @@ class TrainingForm:
         """
         stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.location).name.split(".")[0]).strip("-")[:40]
         made = f"{stem or 'mine'}-{self.method}-{time.strftime('%m%d-%H%M%S')}"
-        name = paths.checked_name(self.name.strip() or made, "adapter")
-        if (paths.adapters() / name).exists():
+        name = self.name.strip() or made
+        if folder_of_new(name).exists():
             raise SettingError(f"There is already something named '{name}' under adapters/.", "Choose another name.")
         return name
 

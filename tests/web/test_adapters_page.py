@@ -89,8 +89,9 @@ def test_a_name_is_made_if_none_is_given_and_refused_if_it_is_taken(home):
     (home / "adapters" / "mine").mkdir(parents=True)
     with pytest.raises(SettingError, match="already something named 'mine'"):
         TrainingForm(name="mine").adapter_name()
-    with pytest.raises(SettingError):
-        TrainingForm(name="../mine").adapter_name()
+    for name in ("../mine", "none"):
+        with pytest.raises(SettingError):
+            TrainingForm(name=name).adapter_name()
 
 
 def test_an_empty_number_is_the_default():

@@ -18,7 +18,15 @@ from assistant.finetuning.generators.card import card, is_model
 from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.soft_prompts import NearToken, read_soft_prompt
 from assistant.finetuning.generators.training import run_folder
-from assistant.generation.adapters import CONFIG_FILE, adapter_names, attach, check_adapter, check_base, find_adapter
+from assistant.generation.adapters import (
+    CONFIG_FILE,
+    adapter_names,
+    attach,
+    check_adapter,
+    check_base,
+    find_adapter,
+    folder_of_new,
+)
 from assistant.generation.loading import DEMO, Base, load_base
 from assistant.settings import ModelSettings
 
@@ -166,7 +174,7 @@ def merge(entry: Entry, name: str, model: str | None = None) -> Path:
         AdapterError: if it cannot be merged, or the name is taken.
         ModelError: if the base cannot be loaded.
     """
-    out = paths.adapters() / paths.checked_name(name, "adapter")
+    out = folder_of_new(name)
     if out.exists():
         raise AdapterError(f"There is already something named '{name}' in {out.parent}.", "Choose another name.")
     kind = "" if entry.whole else check_adapter(entry.folder).config["peft_type"]

@@ -26,6 +26,7 @@ from assistant.finetuning.generators.adapter_record import (
     TrainingData,
     base_name,
     plan_of,
+    read_record,
     training_record,
     write_record,
 )
@@ -38,7 +39,7 @@ from assistant.finetuning.generators.progress import DONE, FAILED, STATE_FILE, S
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.splitting import split, weighted
 from assistant.finetuning.generators.trainers import Work, is_exhausted, new_trainer
-from assistant.generation.adapters import CONFIG_FILE, WEIGHTS_FILE
+from assistant.generation.adapters import CONFIG_FILE, WEIGHTS_FILE, folder_of_new
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.loading import Base, load_base
 from assistant.prompting.tasks import load_task
@@ -93,13 +94,11 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
     """Fine-tune a model and save what it learnt under `adapters/`; `stop` ends it after a step, with a checkpoint.
 
     Raises:
+        SettingError: if the name cannot be one.
         TrainingError: if the name is taken, the run cannot be gone on with, or memory is too small.
         ShotwiseError: for whatever is wrong with model, rows or settings.
     """
-    out = paths.adapters() / paths.checked_name(order.name, "adapter")
-    if out.exists() and not order.replace:
-        raise TrainingError(f"There is already something named '{order.name}' in {out.parent}.",
-                            "Choose another --name, or say --replace.")  # fmt: skip
+    _check_free(order)
     for data in order.mixture:
         check_strategy(order.settings.strategy, load_task(data.task))
     run = run_folder(order.name)
@@ -117,6 +116,26 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
             why = error.sentence() if isinstance(error, ShotwiseError) else f"It broke off: {type(error).__name__}."
             teller.end(FAILED, why)
             raise
+
+
+def _check_free(order: Order) -> None:
+    """Check that the name is free, or may be replaced: only what is of this kind may.
+
+    Raises:
+        SettingError: if it cannot be a name.
+        TrainingError: if it is taken.
+    """
+    out = folder_of_new(order.name)
+    if not out.exists():
+        return
+    ours = (out / CONFIG_FILE).is_file() or bool(read_record(out))
+    if not (ours or (out.is_dir() and not any(out.iterdir()))):
+        raise TrainingError(f"There is something else named '{order.name}' in {out.parent}.", "Choose another --name.")
+    if not order.replace:
+        raise TrainingError(
+            f"There is already something named '{order.name}' in {out.parent}.",
+            "Choose another --name, or say --replace.",
+        )
 
 
 def _trained(

@@ -92,6 +92,11 @@ def test_what_has_no_place_in_the_weights_is_not_merged(method, shelf):
         merge(shelf(method), "merged")
 
 
+def test_nothing_is_merged_under_the_word_for_no_adapter(shelf):
+    with pytest.raises(SettingError, match="stands for the base model alone"):
+        merge(shelf("lora"), "none")
+
+
 def test_an_adapter_is_not_merged_into_other_weights(shelf, model_folder, tmp_path):
     other = shutil.copytree(model_folder("llama3"), tmp_path / "other")
     from safetensors.torch import load_file, save_file

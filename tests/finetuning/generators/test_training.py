@@ -240,9 +240,22 @@ def test_a_taken_name_is_refused_before_anything_is_loaded(train, home):
     assert train(replace=True).finished
 
 
+def test_what_is_no_adapter_is_never_replaced(train, home):
+    (home / "adapters" / "mine").mkdir(parents=True)
+    (home / "adapters" / "mine" / "classifier.json").write_text("{}")
+    with pytest.raises(TrainingError, match="something else named 'mine'"):
+        train(replace=True)
+    assert (home / "adapters" / "mine" / "classifier.json").is_file()
+
+
 def test_a_name_that_leads_elsewhere_is_refused(train):
     with pytest.raises(SettingError, match="cannot be the name"):
         train(name="../out")
+
+
+def test_the_word_for_no_adapter_is_no_name_of_one(train):
+    with pytest.raises(SettingError, match="stands for the base model alone"):
+        train(name="none")
 
 
 def test_qlora_without_bitsandbytes_is_refused_with_what_to_type(train, monkeypatch):
