@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -96,7 +97,7 @@ def _told(described: dict[str, Any]) -> str:
     lines = [
         f"{described['name']}: {described['method']} for {described['base'] or 'a base that is not named'}",
         *([f"problem   {described['problem']}"] if described["problem"] else []),
-        *(_recorded(record, described) if record else ["It was not made here: there is no record of its training."]),
+        *(_recorded(record, described) if record else [_unrecorded(Path(described["folder"]))]),
         f"folder    {described['folder']} ({described['size_mb']} MB)",
         f"use it    --{'model ' + described['folder'] if described['whole'] else 'adapter ' + described['name']}",
     ]
@@ -107,6 +108,11 @@ def _told(described: dict[str, Any]) -> str:
     elif "nearest_tokens_missing" in described:
         lines += ["", f"Its virtual tokens cannot be read: {described['nearest_tokens_missing']}"]
     return "\n".join(lines)
+
+
+def _unrecorded(folder: Path) -> str:
+    card = folder / "README.md"
+    return "It was not made by adapter train: " + (f"see {card}" if card.is_file() else "nothing says how it was made.")
 
 
 def _recorded(record: dict[str, Any], described: dict[str, Any]) -> list[str]:

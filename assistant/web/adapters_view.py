@@ -149,7 +149,7 @@ def _use(entry: Entry, why: str) -> str:
 def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what a reader wants to know of a training, by name."""
     if not record:
-        return [("Training", "not recorded: it was not made here")]
+        return [("Training", "not recorded: it was not made by shotwise adapter train")]
     settings, rows, counts, best = record["settings"], record["rows"], record["parameters"], record.get("best")
     source, template = record["data"].get("source", "-"), str(record.get("chat_template_sha256", ""))[:8]
     share = counts["trainable"] / counts["total"]

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from assistant import paths
 from assistant.cli import run
 from assistant.commands.adapter_options import LearningOptions
 from assistant.commands.adapter_train import ticker_line
@@ -53,9 +54,17 @@ def test_an_adapter_is_trained_listed_shown_compared_and_deleted(shotwise, home)
     assert not (home / "adapters" / "mine").exists()
 
 
+def test_an_adapter_that_was_made_otherwise_is_shown_with_where_its_card_is(shotwise):
+    code, out, _ = shotwise("adapter", "show", "question-types")
+    assert code == 0
+    assert "question-types: lora for demo\n" in out
+    assert f"see {paths.demo() / 'adapter' / 'README.md'}" in out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--name", "none"), "'none' stands for the base model alone."),
         (("--method", "lore"), "There is no method of fine-tuning named 'lore'. Did you mean lora"),
         (("--rank", "0"), "The rank must be from 1 to 512, not 0."),
         (("--model", "scripted"), "The scripted model has no weights to adapt."),
