@@ -58,13 +58,20 @@ def test_an_adapter_that_is_not_there_is_told_before_the_model_is_loaded(shotwis
     assert shotwise("compare", "Hi", "--adapters", ",")[0] == 2
 
 
+def test_the_adapter_of_the_built_in_model_answers_beside_its_base(shotwise):
+    asked = ["Who wrote Faust?", "--task", "question-type", "--strategies", "zero-shot", "--max-new-tokens", "3"]
+    code, out, err = shotwise("compare", *asked, "--adapters", "none,question-types", "--json")
+    assert code == 0, err
+    assert [one["adapter"] for one in json.loads(out)] == [None, "question-types"]
+
+
 def test_none_is_the_base_model(shotwise):
     code, out, _ = shotwise("ask", "Hi", "--adapter", "none", "--max-new-tokens", "2", "--json")
     assert code == 0
     assert json.loads(out)["adapter"] is None
 
 
-def test_the_chat_changes_its_adapter_and_keeps_it_where_another_cannot_be_used(shotwise, home):
+def test_the_chat_changes_its_adapter_and_keeps_it_where_another_cannot_be_used(shotwise, home, no_built_in_adapter):
     save_demo_adapter(home, "mine")
     lines = ["/adapters", "/adapter mine", "Hi", "/adapter other", "Hi", "/adapter none", "Hi", "/adapter"]
     code, _, err = shotwise("chat", "--max-new-tokens", "2", stdin="\n".join(lines))

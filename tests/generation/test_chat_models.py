@@ -19,7 +19,10 @@ from assistant.generation.loading import load_chat_model
 from assistant.settings import ModelSettings, SamplingSettings
 from tests.generation.test_adapters import WEIGHTS, asked, edit, save_adapter
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning"),
+    pytest.mark.usefixtures("no_built_in_adapter"),
+]
 KINDS = {
     "lora": peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj", "v_proj"]),
     "dora": peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"], use_dora=True),

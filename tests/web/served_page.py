@@ -42,11 +42,13 @@ class Models:
 
     def choices(self):
         """Return what lies under adapters/; what is called after another model is not for this one."""
-        from assistant.generation.adapters import adapter_names
+        from assistant.generation.adapters import BUILT_IN, adapter_names
         from assistant.generation.chat_models import AdapterChoice
 
         return tuple(
-            AdapterChoice(name, name, "It is for another model." if "other" in name else "") for name in adapter_names()
+            AdapterChoice(name, name, "It is for another model." if "other" in name else "")
+            for name in adapter_names()
+            if name != BUILT_IN
         )
 
 
