@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from assistant.columns import Column, Prepared, generate_columns, score_columns
+from assistant.columns import Column, Prepared, by_model, generate_columns, score_columns
 from assistant.errors import IndexMismatch, IndexNotFound, PromptError, UnknownName
 from assistant.generation.chat_model import ChatModel, StopSignal
+from assistant.generation.chat_models import AdapterChoice, ChatModels, SingleModel
 from assistant.prompting.budget import Fitted, fit_to_context
 from assistant.prompting.building import build_prompt, check_reading, label_replies
 from assistant.prompting.strategies import Strategy, find_strategy
@@ -50,6 +51,8 @@ class Request:
     banned: tuple[str, ...] = ()
     label_names: tuple[str, ...] = ()
     """Other names for the task's labels, in their order; empty: its own."""
+    adapter: str | None = None
+    """A name under adapters/ or a folder; `none`: the base model alone; None: what the assistant was made with."""
 
     def __post_init__(self) -> None:
         """Check the reading."""
@@ -58,12 +61,29 @@ class Request:
 
 
 class Assistant:
-    """Answers requests with one chat model; opened indexes are kept until they are rebuilt."""
+    """Answers requests with a chat model, or with several that differ by their adapter.
 
-    def __init__(self, model: ChatModel) -> None:
+    Opened indexes are kept until they are rebuilt.
+    """
+
+    def __init__(self, model: ChatModel, models: ChatModels | None = None) -> None:
+        """Answer with `model`; where a request names an adapter, with that one of `models`."""
         self.model = model
+        self._models = models or SingleModel(model)
         self._indexes: dict[str, tuple[str, DemonstrationIndex]] = {}
         self._lock = threading.Lock()
+
+    def model_for(self, request: Request) -> ChatModel:
+        """Return the chat model that answers the request.
+
+        Raises:
+            AdapterError: if there is no such adapter, or it does not fit the model.
+        """
+        return self.model if request.adapter is None else self._models.get(request.adapter)
+
+    def adapters(self) -> tuple[AdapterChoice, ...]:
+        """Return the adapters on this machine that a request may name now, and why others do not fit."""
+        return self._models.choices()
 
     def prepare(self, request: Request) -> Prepared:
         """Return the exact prompt of a request and what was chosen for it; runs no model.
@@ -71,13 +91,16 @@ class Assistant:
         Raises:
             ShotwiseError: for unknown names, an index that does not fit, or a question too long.
         """
+        return self._prepare(request, self.model_for(request))
+
+    def _prepare(self, request: Request, model: ChatModel) -> Prepared:
         started = time.perf_counter()
         strategy = find_strategy(request.strategy)
         task = task_of(request)
         check_reading(request.reading, task, strategy)
         inputs = task.inputs(request.message)
         selection, index = self._selection(request, task, strategy, Query(inputs, request.sample_id, request.group))
-        fitted, rendered = self._fitted(request, task, strategy, selection.hits)
+        fitted, rendered = _fitted(model, request, task, strategy, selection.hits)
         return Prepared(
             task=task,
             strategy=strategy,
@@ -86,7 +109,7 @@ class Assistant:
             selection=Selection(fitted.hits, selection.excluded),
             dropped=fitted.dropped,
             index=None if index is None else index.name,
-            notes=self._notes(request, index),
+            notes=_notes(model, request, index),
             history=fitted.history,
             seconds=time.perf_counter() - started,
         )
@@ -105,13 +128,16 @@ class Assistant:
         """Yield the answers to all requests as they grow, in the order asked; the last are `done`.
 
         The first calls of all run as one padded batch; further calls of strategies that need
-        several follow as a second one.
+        several follow as a second one. Each adapter has batches of its own, one after another, so that
+        no answer waits in the time of another.
         """
         stop = stop or threading.Event()
-        columns = [Column(request, self.prepare(request), self.model) for request in requests]
+        models = [self.model_for(request) for request in requests]
+        columns = [Column(one, self._prepare(one, model), model) for one, model in zip(requests, models, strict=True)]
         yield tuple(column.answer() for column in columns)
         while any(not column.done for column in columns):
-            score_columns(self.model, columns, stop)
+            for model, own in by_model(columns):
+                score_columns(model, own, stop)
             if any(column.calls_to_make() for column in columns):
                 yield from self._round(columns, stop)
             for column in columns:
@@ -135,10 +161,14 @@ class Assistant:
         """
         stop = stop or threading.Event()
         ready = self.prepare_all(requests) if prepared is None else prepared
-        columns = [Column(*one, self.model, shares=True) for one in zip(requests, ready, strict=True)]
+        columns = [
+            Column(request, one, self.model_for(request), shares=True)
+            for request, one in zip(requests, ready, strict=True)
+        ]
         while any(not column.done for column in columns):
-            score_columns(self.model, columns, stop)
-            generate_columns(self.model, columns, stop, batch_size)
+            for model, own in by_model(columns):
+                score_columns(model, own, stop)
+                generate_columns(model, own, stop, batch_size)
             for column in columns:
                 column.end_round()
         return tuple(column.answer() for column in columns)
@@ -200,18 +230,19 @@ class Assistant:
         task = prepared.task
         asked = task.inputs(request.message) if inputs is None else inputs
         prompt = build_prompt(task, prepared.strategy, asked, demonstrations, prepared.history, request.wording)
-        return self.model.renderer.render(prompt)
+        return self.model_for(request).renderer.render(prompt)
 
     def _round(self, columns: Sequence[Column], stop: StopSignal) -> Iterator[tuple[Answer, ...]]:
-        calls = [call for column in columns for call in column.calls_to_make()]
-        generations = self.model.generate([prompt for prompt, _ in calls], [sampling for _, sampling in calls], stop)
-        for snapshot in generations:
-            at = 0
-            for column in columns:
-                width = len(column.calls_to_make())
-                column.take(snapshot[at : at + width])
-                at += width
-            yield tuple(column.answer() for column in columns)
+        for model, own in by_model([column for column in columns if column.calls_to_make()]):
+            calls = [call for column in own for call in column.calls_to_make()]
+            generations = model.generate([prompt for prompt, _ in calls], [sampling for _, sampling in calls], stop)
+            for snapshot in generations:
+                at = 0
+                for column in own:
+                    width = len(column.calls_to_make())
+                    column.take(snapshot[at : at + width])
+                    at += width
+                yield tuple(column.answer() for column in columns)
 
     def _selection(
         self, request: Request, task: Task, strategy: Strategy, query: Query
@@ -249,33 +280,6 @@ class Assistant:
             raise _unfit(index, task, strategy, unfit[0])
         return selection, index
 
-    def _fitted(
-        self, request: Request, task: Task, strategy: Strategy, hits: Sequence[Hit]
-    ) -> tuple[Fitted, RenderedPrompt]:
-        """Return what fits into the context, and the prompt as it is sent."""
-        inputs = task.inputs(request.message)
-        rendered: RenderedPrompt | None = None
-        scored = 0
-
-        def build(hits: Sequence[Hit], history: Sequence[Message]) -> Prompt:
-            order = strategy.order or request.retrieval.order
-            shown = hits if strategy.selector == "fixed" else arrange(hits, order, request.sampling.seed)
-            demonstrations = [hit.demonstration for hit in shown]
-            return build_prompt(task, strategy, inputs, demonstrations, history, request.wording)
-
-        def count(prompt: Prompt) -> int:
-            nonlocal rendered, scored  # the last prompt that is counted is the one that fits
-            first = rendered is None
-            rendered = self.model.renderer.render(prompt)
-            if first and request.reading == "labels":
-                replies = label_replies(task, strategy).values()
-                scored = max(len(self.model.renderer.label_ids(rendered, reply)) for reply in replies)
-            return len(rendered.token_ids) + scored
-
-        fitted = fit_to_context(build, hits, request.history, count, self._room(request, strategy))
-        assert rendered is not None
-        return fitted, rendered
-
     def _index(self, request: Request, task: Task) -> DemonstrationIndex:
         name = request.index or task.index
         if not name:
@@ -284,21 +288,6 @@ class Assistant:
                 f"Build one with: shotwise index build FILE --name NAME --task {task.name}, then choose it.",
             )
         return self.open_index(name)
-
-    def _room(self, request: Request, strategy: Strategy) -> int:
-        """Return how many tokens the prompt, and the label that is scored after it, may have beside what is written."""
-        context, reply = self.model.context_tokens, request.sampling.max_new_tokens
-        written = 0 if request.reading == "labels" else reply
-        if strategy.reasoning == "asked":
-            written += reply + _EXTRACTION_TOKENS
-        # A very long allowance for the reply must not push out the question: at least half is the prompt's.
-        return max(context - written, context // 2)
-
-    def _notes(self, request: Request, index: DemonstrationIndex | None) -> tuple[str, ...]:
-        notes = [*self.model.notes, *(index.notes if index is not None else ())]
-        if index is not None and not request.retrieval.guard.enabled:
-            notes.append("The leak guard is off.")
-        return tuple(notes)
 
 
 def searches(request: Request) -> bool:
@@ -316,6 +305,51 @@ def task_of(request: Request) -> Task:
     task, strategy = load_task(request.task), find_strategy(request.strategy)
     strategy.check_fits(task)
     return task.renamed(request.label_names) if request.label_names else task
+
+
+def _fitted(
+    model: ChatModel, request: Request, task: Task, strategy: Strategy, hits: Sequence[Hit]
+) -> tuple[Fitted, RenderedPrompt]:
+    """Return what fits into the context, and the prompt as it is sent."""
+    inputs = task.inputs(request.message)
+    rendered: RenderedPrompt | None = None
+    scored = 0
+
+    def build(hits: Sequence[Hit], history: Sequence[Message]) -> Prompt:
+        order = strategy.order or request.retrieval.order
+        shown = hits if strategy.selector == "fixed" else arrange(hits, order, request.sampling.seed)
+        demonstrations = [hit.demonstration for hit in shown]
+        return build_prompt(task, strategy, inputs, demonstrations, history, request.wording)
+
+    def count(prompt: Prompt) -> int:
+        nonlocal rendered, scored  # the last prompt that is counted is the one that fits
+        first = rendered is None
+        rendered = model.renderer.render(prompt)
+        if first and request.reading == "labels":
+            replies = label_replies(task, strategy).values()
+            scored = max(len(model.renderer.label_ids(rendered, reply)) for reply in replies)
+        return len(rendered.token_ids) + scored
+
+    fitted = fit_to_context(build, hits, request.history, count, _room(model, request, strategy))
+    assert rendered is not None
+    return fitted, rendered
+
+
+def _room(model: ChatModel, request: Request, strategy: Strategy) -> int:
+    """Return how many tokens the prompt, and the label that is scored after it, may have beside what is written."""
+    context, reply = model.context_tokens, request.sampling.max_new_tokens
+    written = 0 if request.reading == "labels" else reply
+    if strategy.reasoning == "asked":
+        written += reply + _EXTRACTION_TOKENS
+    # A very long allowance for the reply must not push out the question: at least half is the prompt's.
+    return max(context - written, context // 2)
+
+
+def _notes(model: ChatModel, request: Request, index: DemonstrationIndex | None) -> tuple[str, ...]:
+    notes = [*model.notes, *(index.notes if index is not None else ())]
+    if index is not None and not request.retrieval.guard.enabled:
+        notes.append("The leak guard is off.")
+    return tuple(notes)
 
 
 def _pins(request: Request, task: Task, index: DemonstrationIndex | None) -> tuple[str, ...]:

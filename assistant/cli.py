@@ -11,10 +11,13 @@ import typer
 from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
+from assistant.commands.adapter import adapter_app
 from assistant.commands.advise import advise
 from assistant.commands.ask import ask, compare, prompt
 from assistant.commands.chat import chat
+from assistant.commands.classifier import classifier_app
 from assistant.commands.demo_model import demo_app
+from assistant.commands.encoder import encoder_app
 from assistant.commands.evaluate import evaluate
 from assistant.commands.index import index_app
 from assistant.commands.recipe import recipe_app
@@ -38,10 +41,13 @@ for command in (advise, ask, chat, compare, evaluate, prompt, serve):
     app.command()(command)
 for name, group in (
     ("index", index_app),
+    ("classifier", classifier_app),
+    ("encoder", encoder_app),
     ("strategy", strategy_app),
     ("task", task_app),
     ("recipe", recipe_app),
     ("study", study_app),
+    ("adapter", adapter_app),
     ("demo-model", demo_app),
 ):
     app.add_typer(group, name=name)

@@ -78,7 +78,8 @@ class Column:
 
     def __init__(self, request: Request, prepared: Prepared, model: ChatModel, *, shares: bool = False) -> None:
         self.done = False
-        self._request, self._prepared, self._model, self._shares = request, prepared, model, shares
+        self.model = model
+        self._request, self._prepared, self._shares = request, prepared, shares
         self._finished: list[Call] = []
         self._running: tuple[Generation, ...] = ()
         self._scores: dict[str, float] | None = None
@@ -135,8 +136,9 @@ class Column:
         answer = Answer(
             strategy=request.strategy,
             task=request.task,
-            model=self._model.name,
-            adapter=self._model.adapter,
+            model=self.model.name,
+            adapter=self.model.adapter,
+            adapter_sha256=self.model.adapter_sha256,
             message=request.message,
             demonstrations=prepared.selection.hits,
             excluded=prepared.selection.excluded,
@@ -172,7 +174,7 @@ class Column:
         return replace(sampling, temperature=sampling.temperature or VOTING_TEMPERATURE, seed=seed)
 
     def _extraction(self) -> RenderedPrompt:
-        return self._model.renderer.render(extraction_prompt(self._prepared.prompt, self._finished[0].reply))
+        return self.model.renderer.render(extraction_prompt(self._prepared.prompt, self._finished[0].reply))
 
     def _seconds(self, calls: Sequence[Call]) -> float:
         """Return the wall time of preparing and of the rounds: samples of one round run side by side."""
@@ -233,6 +235,14 @@ class Column:
         task, strategy = self._prepared.task, self._prepared.strategy
         names = label_names(task, strategy) if task.labels else None
         return task.parse(reply, reasoning=reasoning, names=names)
+
+
+def by_model(columns: Sequence[Column]) -> tuple[tuple[ChatModel, list[Column]], ...]:
+    """Return the columns of each model, in the order in which they first come."""
+    groups: dict[int, list[Column]] = {}
+    for column in columns:
+        groups.setdefault(id(column.model), []).append(column)
+    return tuple((own[0].model, own) for own in groups.values())
 
 
 def score_columns(model: ChatModel, columns: Sequence[Column], stop: StopSignal) -> None:

@@ -13,7 +13,9 @@
     │   ├── PromptTooLong    the question alone does not fit the context
     │   └── PromptEscape     text that would open a turn of its own
     ├── ModelError           a model folder or hub id that cannot be used
-    │   └── AdapterError     an adapter that does not belong to the model, or does nothing
+    │   ├── AdapterError     an adapter that does not belong to the model, or does nothing
+    │   └── ClassifierError  a saved classifier that is missing, foreign or damaged
+    ├── TrainingError        a fine-tuning that cannot be begun, gone on with or finished
     ├── RunProblem           an evaluation that cannot be begun, resumed or written
     └── ServerError          the page cannot be served (port taken …)
 
@@ -97,6 +99,14 @@ class ModelError(ShotwiseError):
 
 class AdapterError(ModelError):
     """An adapter that does not belong to the model, is unsafe to load, or would do nothing."""
+
+
+class ClassifierError(ModelError):
+    """A saved classifier (or an encoder trained here) that is missing, foreign, damaged, or in the way."""
+
+
+class TrainingError(ShotwiseError):
+    """A fine-tuning that cannot be begun, gone on with or finished."""
 
 
 class RunProblem(ShotwiseError):

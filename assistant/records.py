@@ -241,6 +241,13 @@ class Answer:
     seconds: float = 0.0
     done: bool = False
     notes: tuple[str, ...] = ()
+    adapter_sha256: str | None = None
+    """Of the adapter's weights, as `sha256sum` gives it for their file."""
+
+    @property
+    def adapter_words(self) -> str:
+        """Return which adapter answered, by its name and how the hash of its weights begins."""
+        return f"adapter {self.adapter} {(self.adapter_sha256 or '')[:8]}".strip() if self.adapter else "no adapter"
 
     @property
     def prompt_tokens(self) -> int:
@@ -259,6 +266,7 @@ class Answer:
             "task": self.task,
             "model": self.model,
             "adapter": self.adapter,
+            "adapter_sha256": self.adapter_sha256,
             "index": self.index,
             "message": self.message,
             "answer": self.answer,

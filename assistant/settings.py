@@ -13,6 +13,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 LOAD_IN = ("4bit", "8bit")
 DEFAULT_STRATEGY = "zero-shot"
 DEFAULT_TASK = "chat"
+NO_ADAPTER = "none"
+"""Says in the place of an adapter's name: the base model alone."""
 
 
 def _require(condition: bool, message: str, hint: str = "") -> None:
@@ -97,7 +99,7 @@ class ModelSettings:
     model: str = "demo"
     """`demo`, `scripted`, a local folder or a hub id."""
     adapter: str | None = None
-    """PEFT adapter: a folder, a name under adapters/, or `question-types`, the built-in one."""
+    """PEFT adapter: a folder, a name under adapters/, or `question-types`, the built-in one; `none` is none."""
     dtype: str = "auto"
     """`auto`: bf16 on a GPU that has it, fp32 on CPU while the model fits into memory."""
     device: str = "auto"

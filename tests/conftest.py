@@ -23,3 +23,9 @@ def pytest_runtest_setup():
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SHOTWISE_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def no_built_in_adapter(tmp_path, monkeypatch):
+    """For tests that count adapters: only those that they put there."""
+    monkeypatch.setattr("assistant.generation.adapters.built_in_folder", lambda: tmp_path / "nowhere")

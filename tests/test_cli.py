@@ -1,10 +1,10 @@
 import io
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -86,10 +86,15 @@ def test_help_loads_nothing_heavy():
 
 @pytest.mark.slow
 def test_help_takes_less_than_half_a_second():
+    def spent():
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
     def seconds():
-        begin = time.perf_counter()
+        # Of the processor, not of the clock: what else runs on this machine is not the command's doing.
+        before = spent()
         subprocess.run([sys.executable, "-m", "assistant.cli", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - begin
+        return spent() - before
 
     assert min(seconds() for _ in range(5)) < 0.5
 

@@ -1,13 +1,14 @@
 """The README cannot lie: its map, its commands and its strategies are those of the code."""
 
+import ast
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from assistant.cli import app, run
 from assistant.prompting.strategies import STRATEGIES
 from assistant.prompting.tasks import task_names
 
@@ -15,24 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def shotwise(*arguments):
-    """Return what the command printed, run as a user runs it."""
-    program = "from assistant.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def commands():
+def commands(group=None, before=""):
     """Return every command path that the command line has, such as `index build`."""
-    _, text = shotwise("--help")
-    names = re.findall(r"^  ([a-z][a-z-]*)  ", text.split("Commands:")[1], re.M)
+    group = group or get_command(app)
     paths = []
-    for name in names:
-        _, text = shotwise(name, "--help")
-        inner = re.findall(r"^  ([a-z][a-z-]*)  ", text.split("Commands:")[1], re.M) if "Commands:" in text else []
-        paths += [f"{name} {one}" for one in inner] or [name]
+    for name, command in group.commands.items():
+        inner = hasattr(command, "commands")
+        paths += commands(command, f"{before}{name} ") if inner else [before + name]
     return paths
 
 
@@ -54,6 +44,19 @@ def test_the_map_names_every_module_and_no_other():
             else:
                 named.add("".join(folders) + match.group(2))
     assert named == modules
+
+
+def test_the_map_says_of_each_module_what_the_module_says():
+    block = README.split("## Map")[1].split("```")[1]
+    folders, wrong = list[str](), list[str]()
+    for indent, name, about in re.findall(r"^((?:  )+)(\w+/|\w+\.py)(?: +(.*))?$", block, re.M):
+        folders = [*folders[: len(indent) // 2 - 1], name]
+        if name.endswith(".py"):
+            path = "".join(folders)
+            told = ast.get_docstring(ast.parse((ROOT / "assistant" / path).read_text("utf-8"))) or ""
+            if told.splitlines()[0].rstrip(".") != about.rstrip("."):
+                wrong.append(path)
+    assert wrong == []
 
 
 def test_every_command_stands_in_the_readme():
@@ -95,10 +98,9 @@ def test_every_task_has_two_wordings_and_demonstrations_that_fit_it(task):
         assert shown.rationale
 
 
-def test_commands_of_the_readme_that_need_no_model_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("SHOTWISE_HOME", str(tmp_path))
+@pytest.mark.slow
+def test_commands_of_the_readme_that_need_no_model_run(capsys):
     lines = re.findall(r"`(shotwise (?:strategy|task|index (?:list|builtin)|prompt)[^`]*)`", README)
     assert len(lines) >= 5
     for line in lines:
-        code, text = shotwise(*shlex.split(line)[1:])
-        assert code == 0, f"{line}: {text}"
+        assert run(shlex.split(line)[1:]) == 0, f"{line}: {capsys.readouterr().err}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assistant.commands.loading import check_requests, load_assistant
+from assistant.commands.loading import check_requests, load_adaptable, load_assistant
 from assistant.commands.options import STRATEGY, Json, ModelOptions, RequestOptions, Strategy, Text, grouped
 from assistant.commands.showing import about, say_about, stream_answer
 from assistant.commands.terminal import read_text, say, show, show_json
@@ -43,21 +44,29 @@ def compare(
     strategies: Annotated[
         str | None, typer.Option(help="Names, separated by commas [default: up to four that suit the task].")
     ] = None,
+    adapters: Annotated[
+        str | None,
+        typer.Option(help="Each strategy with each of these adapters: names or folders, none for the base model."),
+    ] = None,
     asked: RequestOptions,
     model: ModelOptions,
     as_json: Json = False,
 ) -> None:
-    """Answer one message by several strategies at once."""
-    names = _compared(asked) if strategies is None else _names(strategies)
+    """Answer one message by several strategies, or with several adapters, side by side."""
+    if adapters is not None and model.adapter is not None:
+        raise SettingError("--adapter and --adapters contradict each other.", "Name all in --adapters.")
+    names = _compared(asked) if strategies is None else _names(strategies, "strategy")
+    compared = [model.adapter] if adapters is None else _names(adapters, "adapter")
     message = read_text(text)
-    requests = [asked.request(message, name) for name in names]
+    requests = [replace(asked.request(message, name), adapter=adapter) for name in names for adapter in compared]
     check_requests(requests, model.settings())
-    answers = _finished(load_assistant(model.settings()).compare(requests))
+    answers = _finished(load_adaptable(model.settings()).compare(requests))
     if as_json:
         show_json([answer.to_json() for answer in answers])
         return
     for answer in answers:
-        show(f"== {answer.strategy}\n{answer.answer.strip()}")
+        made = f"{answer.strategy}, {answer.adapter_words}" if len(compared) > 1 else answer.strategy
+        show(f"== {made}\n{answer.answer.strip()}")
         show("\n".join(f"   {line}" for line in about(answer)) + "\n")
     show(agreement(answers))
 
@@ -92,7 +101,7 @@ def agreement(answers: Sequence[Answer]) -> str:
     """Return one line on which final answers agree."""
     finals = Counter(answer.final_answer for answer in answers if answer.final_answer is not None)
     if not finals:
-        return "No strategy gave a final answer."
+        return "No column gave a final answer."
     most, count = finals.most_common(1)[0]
     if count == 1:
         return "All final answers differ." if len(answers) > 1 else f"Final answer: {most}"
@@ -106,10 +115,10 @@ def _compared(asked: RequestOptions) -> Sequence[str]:
     return compared_strategies(load_task(asked.task), asked.index, asked.reading)
 
 
-def _names(listed: str) -> Sequence[str]:
+def _names(listed: str, kind: str) -> Sequence[str]:
     names = list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
     if not names:
-        raise SettingError("No strategy was named.", "See: shotwise strategy list")
+        raise SettingError(f"No {kind} was named.", f"See: shotwise {kind} list")
     return names
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from assistant.commands.loading import check_requests, load_assistant
+from assistant.commands.loading import check_requests, load_adaptable
 from assistant.commands.options import STRATEGY, ModelOptions, RequestOptions, Strategy, grouped
 from assistant.commands.showing import say_about, stream_answer
 from assistant.commands.terminal import say, show
@@ -16,12 +16,13 @@ from assistant.errors import SettingError, ShotwiseError, UnknownName
 from assistant.records import Message
 
 if TYPE_CHECKING:
-    from assistant.answering import Assistant
+    from assistant.answering import Assistant, Request
     from assistant.records import Answer
 
 _HELP = """\
 /strategy NAME   answer by another strategy       /strategies  list them
 /task NAME       another task (forgets the chat)  /tasks       list them
+/adapter NAME    answer with it; none: the base   /adapters    list them
 /index NAME      other demonstrations; /index     the task's own
 /k N             how many demonstrations          /seed N      of sampling and chance
 /selector NAME   how the index is searched        /temperature X
@@ -34,7 +35,7 @@ _HELP = """\
 def chat(*, strategy: Strategy = STRATEGY, asked: RequestOptions, model: ModelOptions) -> None:
     """Talk in the terminal; lines may also be piped in."""
     check_requests([asked.request("", strategy)], model.settings())
-    talk = Conversation(load_assistant(model.settings()), asked, strategy)
+    talk = Conversation(load_adaptable(model.settings()), asked, strategy)
     if sys.stdin.isatty():
         say(f"{talk.state()}. /help lists the commands.")
     for line in _lines():
@@ -47,12 +48,13 @@ class Conversation:
 
     def __init__(self, assistant: Assistant, asked: RequestOptions, strategy: str) -> None:
         self._assistant, self._asked, self._strategy = assistant, asked, strategy
+        self._adapter: str | None = None
         self._history: list[Message] = []
         self._last: Answer | None = None
 
     def state(self) -> str:
         """Return model, strategy and task in words."""
-        model = self._assistant.model
+        model = self._assistant.model_for(self._request(""))
         adapter = f" with {model.adapter}" if model.adapter else ""
         return f"{model.name}{adapter}, {self._strategy}, task {self._asked.task}"
 
@@ -71,7 +73,7 @@ class Conversation:
         return True
 
     def _answer(self, message: str) -> None:
-        request = dataclasses.replace(self._asked.request(message, self._strategy), history=tuple(self._history))
+        request = self._request(message)
         check_requests([request])
         answer = stream_answer(_until_interrupted(self._assistant, request))
         if answer is None:
@@ -80,6 +82,10 @@ class Conversation:
         self._last = answer
         if self._remembers():
             self._history += [Message(role="user", content=message), Message(role="assistant", content=answer.answer)]
+
+    def _request(self, message: str) -> Request:
+        asked = self._asked.request(message, self._strategy)
+        return dataclasses.replace(asked, history=tuple(self._history), adapter=self._adapter)
 
     def _remembers(self) -> bool:
         """Return whether the task is a conversation; in the others every message stands alone."""
@@ -103,6 +109,12 @@ class Conversation:
         from assistant.prompting.strategies import find_strategy
 
         self._strategy = find_strategy(value).name
+        say(f"{self.state()}.")
+
+    def _set_adapter(self, value: str) -> None:
+        request = dataclasses.replace(self._request(""), adapter=value or None)
+        self._assistant.model_for(request)  # an adapter that cannot be used is refused, and the old one stays
+        self._adapter = request.adapter
         say(f"{self.state()}.")
 
     def _set_task(self, value: str) -> None:
@@ -142,6 +154,13 @@ def _list_strategies(talk: Conversation, value: str) -> None:
     say("\n".join(f"{row.name}: {row.about}" for row in STRATEGIES.values()))
 
 
+def _list_adapters(talk: Conversation, value: str) -> None:
+    del value
+    choices = talk._assistant.adapters()
+    told = [f"{one.value}: {one.problem}" if one.problem else one.value for one in choices]
+    say("\n".join(told) or "There is none here; shotwise adapter train makes one.")
+
+
 def _list_tasks(talk: Conversation, value: str) -> None:
     from assistant.prompting.tasks import list_tasks
 
@@ -155,6 +174,8 @@ _COMMANDS: Mapping[str, Callable[[Conversation, str], None]] = {
     "strategies": _list_strategies,
     "task": Conversation._set_task,
     "tasks": _list_tasks,
+    "adapter": Conversation._set_adapter,
+    "adapters": _list_adapters,
     "index": lambda talk, value: talk._set(index=value or None),
     "k": lambda talk, value: talk._set(k=_number(int, value)),
     "seed": lambda talk, value: talk._set(seed=_number(int, value)),
@@ -167,10 +188,10 @@ _COMMANDS: Mapping[str, Callable[[Conversation, str], None]] = {
 }
 
 
-def _until_interrupted(assistant: Assistant, request: object) -> Iterator[Answer]:
+def _until_interrupted(assistant: Assistant, request: Request) -> Iterator[Answer]:
     """Yield the answer as it grows; Ctrl-C ends the answer, not the chat."""
     stop = threading.Event()
-    snapshots = assistant.stream(request, stop)  # type: ignore[arg-type]
+    snapshots = assistant.stream(request, stop)
     try:
         yield from snapshots
     except KeyboardInterrupt:

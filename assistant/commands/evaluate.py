@@ -57,6 +57,10 @@ class AskingOptions:
         str | None,
         typer.Option(help="Names, separated by commas [default: all that fit; see: shotwise strategy list]."),
     ] = None
+    classifiers: Annotated[
+        list[str] | None,
+        typer.Option("--classifier", metavar="NAME", help="Also a classifier trained here; repeat for several."),
+    ] = None
     baseline: Annotated[
         str | None, typer.Option(help="What the others are compared with [default: the first strategy].")
     ] = None
@@ -106,6 +110,7 @@ class AskingOptions:
             source=source,
             task=data.task,
             strategies=listed(self.strategies),
+            classifiers=tuple(self.classifiers or ()),
             index=self.index,
             reading=self.reading,
             baseline=self.baseline,
@@ -162,7 +167,7 @@ def evaluate(
     folder = paths.runs() / plan.name
     with stop_signal() as stop, Board() as board:
         record = carry_out(
-            plan, assistant, folder, stop=stop, report=board.tell, publish=partial(_publish, folder, output)
+            plan, assistant, folder, stop=stop, report=board.tell, publish=partial(publish, folder, output)
         )
     show_json(record) if as_json else show(_told(record, folder))
     if not record["finished"]:
@@ -170,7 +175,7 @@ def evaluate(
         raise typer.Exit(STOPPED)
 
 
-def _publish(folder: Path, output: OutputOptions, record: Mapping[str, Any]) -> None:
+def publish(folder: Path, output: OutputOptions, record: Mapping[str, Any]) -> None:
     """Write the report into the run's folder, and whatever else was asked for."""
     from assistant.evaluation.reports.report import csv_report, html_report, markdown_report
     from assistant.evaluation.running.progress import write_text

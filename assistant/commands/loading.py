@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assistant.commands.terminal import BuildBar, say
@@ -46,7 +47,8 @@ def check_requests(requests: Sequence[Request], model: ModelSettings | None = No
         strategy.check_fits(task)
         task.wording(request.wording)
     if model is not None:
-        check_model(model)
+        for adapter in dict.fromkeys(request.adapter or model.adapter for request in requests):
+            check_model(replace(model, adapter=adapter))
     for request in requests:
         task, strategy = load_task(request.task), find_strategy(request.strategy)
         name = request.index or task.index
@@ -67,3 +69,16 @@ def load_assistant(settings: ModelSettings) -> Assistant:
     from assistant.generation.loading import load_chat_model
 
     return Assistant(load_chat_model(settings))
+
+
+def load_adaptable(settings: ModelSettings) -> Assistant:
+    """Return an assistant with the model loaded once, whose requests may name any adapter that fits it.
+
+    Raises:
+        ModelError: if it cannot be.
+    """
+    from assistant.answering import Assistant
+    from assistant.generation.chat_models import load_chat_models
+
+    models = load_chat_models(settings)
+    return Assistant(models.get(None), models)

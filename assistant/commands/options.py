@@ -44,7 +44,8 @@ class ModelOptions:
 
     model: Annotated[str, typer.Option(help="demo, scripted, a local folder or a hub id.")] = ModelSettings.model
     adapter: Annotated[
-        str | None, typer.Option(help="PEFT adapter: a folder, a name under adapters/, or question-types.")
+        str | None,
+        typer.Option(help="PEFT adapter: a folder, a name under adapters/, or question-types; none: the base."),
     ] = None
     load_in: Annotated[str | None, typer.Option(help=f"Quantise while loading. {_one_of(LOAD_IN)}")] = None
     dtype: Annotated[str, typer.Option(help=f"Number format. {_one_of(DTYPES)}")] = ModelSettings.dtype

@@ -95,10 +95,11 @@ def demonstrations_line(hits: Sequence[Hit]) -> str:
 
 
 def costs(answer: Answer) -> str:
-    """Return strategy, tokens and seconds on one line."""
+    """Return strategy, adapter if there is one, tokens and seconds on one line."""
     speed = answer.new_tokens / answer.seconds if answer.seconds > 0 and answer.new_tokens else 0.0
     parts = [
         answer.strategy,
+        *([answer.adapter_words] if answer.adapter else []),
         f"{answer.prompt_tokens} + {answer.new_tokens} tokens",
         f"{answer.seconds:.1f} s",
         *([f"{speed:.0f} tokens/s"] if speed else []),

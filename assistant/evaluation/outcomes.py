@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 BASELINES = ("majority", "knn-vote", "logistic-regression")
+CLASSIFIER = "classifier:"
+"""Begins the strategy of an arm that is a saved classifier; its name follows."""
 CALIBRATIONS = ("none", "contextual", "batch", "dc-pmi", "characters", "tokens")
 """How label scores are corrected before the best is taken; the last two divide by the label's length."""
 
@@ -48,6 +50,11 @@ class Arm:
     def is_baseline(self) -> bool:
         """Return whether no language model is asked."""
         return self.reading == "none"
+
+    @property
+    def classifier(self) -> str:
+        """Return the name of the saved classifier that answers, or nothing."""
+        return self.strategy.removeprefix(CLASSIFIER) if self.strategy.startswith(CLASSIFIER) else ""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Training: the demo model and its corpus; later adapters and classifiers."""
+"""Training: the demo model, adapters and whole models, classifiers, sentence encoders."""

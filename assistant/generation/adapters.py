@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from assistant import paths
-from assistant.errors import AdapterError
+from assistant.errors import AdapterError, SettingError
+from assistant.generation.identity import file_sha256
+from assistant.generation.sharing import own_copies
+from assistant.settings import NO_ADAPTER
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 TRAINING_FILE = "training.json"
@@ -29,7 +32,7 @@ BUILT_IN = "question-types"
 """Name of the adapter that lies beside the demo model."""
 MAX_RANK = 512
 _MAX_CONFIG_BYTES = 1_000_000
-_TYPES = ("LORA", "IA3", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
+_TYPES = ("LORA", "IA3", "LN_TUNING", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _PLAIN = re.compile(r"[A-Za-z0-9_.]{1,200}")
 _LISTS = ("exclude_modules", "modules_to_save", "layers_pattern", "target_parameters", "feedforward_modules")
@@ -47,11 +50,12 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class AdapterFolder:
-    """An adapter folder that is safe to load: its config and the shape of each tensor."""
+    """An adapter folder that is safe to load: its config, the shape of each tensor, the hash of its weights."""
 
     path: Path
     config: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]
+    sha256: str
 
     @property
     def name(self) -> str:
@@ -75,6 +79,17 @@ def adapter_names() -> tuple[str, ...]:
     own = sorted(file.parent.name for file in paths.adapters().glob(f"*/{CONFIG_FILE}"))
     shipped = (BUILT_IN,) if (built_in_folder() / CONFIG_FILE).is_file() and BUILT_IN not in own else ()
     return (*own, *shipped)
+
+
+def folder_of_new(name: str) -> Path:
+    """Return where a new adapter of that name is to lie.
+
+    Raises:
+        SettingError: if it cannot be the name of one; `none` says that there is none.
+    """
+    if name == NO_ADAPTER:
+        raise SettingError(f"'{name}' stands for the base model alone.", "Choose another name.")
+    return paths.adapters() / paths.checked_name(name, "adapter")
 
 
 def find_adapter(name: str) -> Path:
@@ -112,7 +127,7 @@ def check_adapter(folder: Path) -> AdapterFolder:
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise AdapterError(f"The adapter '{folder.name}' has no {WEIGHTS_FILE}.", "Save it with safe_serialization.")
-    return AdapterFolder(folder, config, _shapes(weights))
+    return AdapterFolder(folder, config, _shapes(weights), file_sha256(weights))
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -233,27 +248,58 @@ def _check_base_name(adapter: AdapterFolder, model: str, folder: Path | None) ->
 
 def _trained_on(folder: Path) -> Mapping[str, str]:
     """Return the hashes of the weights that an adapter was trained on, if that was recorded."""
-    file = folder / TRAINING_FILE
-    base = _read_object(file).get("base") if file.is_file() else None
+    base = _record(folder).get("base")
     recorded = base.get("weights_sha256") if isinstance(base, dict) else None
     return recorded if isinstance(recorded, dict) else {}
 
 
+def check_template(adapter: AdapterFolder, sha256: str) -> None:
+    """Check that the adapter was trained under the chat template of the model, where that was recorded.
+
+    Raises:
+        AdapterError: if it was another one: the adapter would be asked in a form that it has never seen.
+    """
+    recorded = _record(adapter.path).get("chat_template_sha256")
+    if recorded and recorded != sha256:
+        raise AdapterError(
+            f"The adapter '{adapter.name}' was trained under another chat template than the model has now.",
+            "Train it again, or put the old chat template back.",
+        )
+
+
+def _record(folder: Path) -> Mapping[str, Any]:
+    """Return what was written down of an adapter's training; nothing if it was not made here."""
+    file = folder / TRAINING_FILE
+    return _read_object(file) if file.is_file() else {}
+
+
 def weights_sha256(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each safetensors file of a model folder, by its name."""
-    found = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            found[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+    return {file.name: file_sha256(file) for file in sorted(folder.glob("*.safetensors"))}
 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Let peft 0.21 ask transformers for a name that 5.23 has deprecated; no user can act on the warning."""
+    """Keep quiet what no user can act on: a name that transformers 5.23 has deprecated, layers that peft does not know.
+
+    The latter are normalisation layers; whoever tunes them needs nothing of them but their weights.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        warnings.filterwarnings("ignore", "Unsupported layer type .*Norm.*", UserWarning)
         yield
+
+
+def check_task(adapter: AdapterFolder, *, encoder_decoder: bool) -> str:
+    """Return peft's name for what the model does: the adapter must be for that.
+
+    Raises:
+        AdapterError: if it is for something else, such as a classifier.
+    """
+    task = "SEQ_2_SEQ_LM" if encoder_decoder else "CAUSAL_LM"
+    if adapter.config.get("task_type") not in (None, task):
+        raise AdapterError(f"The adapter is for {adapter.config['task_type']}, not for {task}.")
+    return task
 
 
 def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tuple[Any, tuple[str, ...]]:
@@ -263,12 +309,8 @@ def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tu
         AdapterError: if a tensor of the file has no place, another shape, or one is missing.
     """
     import peft
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    task = "SEQ_2_SEQ_LM" if encoder_decoder else "CAUSAL_LM"
-    if adapter.config.get("task_type") not in (None, task):
-        raise AdapterError(f"The adapter is for {adapter.config['task_type']}, not for {task}.")
+    task = check_task(adapter, encoder_decoder=encoder_decoder)
     config = _peft_config(adapter, task)
     try:
         with quiet_peft():
@@ -280,12 +322,30 @@ def attach(network: Any, adapter: AdapterFolder, *, encoder_decoder: bool) -> tu
         for name, tensor in peft.get_peft_model_state_dict(model, save_embedding_layers=False).items()
     }
     _check_tensors(adapter, expected, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
-    try:
-        tensors = load_file(adapter.path / WEIGHTS_FILE)
-    except SafetensorError as error:
-        raise AdapterError(f"{WEIGHTS_FILE} of the adapter '{adapter.name}' is damaged: {error}.") from None
+    tensors = _tensors(adapter)
+    # An adapter may bring tensors of the base model (resized embeddings, biases), which peft writes over the
+    # model's own; another model may be using those.
+    own_copies(model, tensors.keys())
     peft.set_peft_model_state_dict(model, tensors)
     return model, _notes(adapter, tensors)
+
+
+def _tensors(adapter: AdapterFolder) -> dict[str, Any]:
+    """Return the tensors of the file that was checked.
+
+    Raises:
+        AdapterError: if it is damaged, or was written anew since.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    content = (adapter.path / WEIGHTS_FILE).read_bytes()
+    if hashlib.sha256(content).hexdigest() != adapter.sha256:
+        raise AdapterError(f"The adapter '{adapter.name}' was changed while it was being read.", "Try again.")
+    try:
+        return dict(load(content))
+    except SafetensorError as error:
+        raise AdapterError(f"{WEIGHTS_FILE} of the adapter '{adapter.name}' is damaged: {error}.") from None
 
 
 def _peft_config(adapter: AdapterFolder, task: str) -> Any:

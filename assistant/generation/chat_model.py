@@ -53,6 +53,11 @@ class ChatModel(Protocol):
         ...
 
     @property
+    def adapter_sha256(self) -> str | None:
+        """Return the hash of the adapter's weights, as `sha256sum` gives it for their file, or None."""
+        ...
+
+    @property
     def context_tokens(self) -> int:
         """Return how many tokens prompt and reply may have together."""
         ...
@@ -114,6 +119,7 @@ class ScriptedModel:
 
     name = "scripted"
     adapter: str | None = None
+    adapter_sha256: str | None = None
     dtype = "none"
     notes: tuple[str, ...] = ()
 

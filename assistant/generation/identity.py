@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -23,6 +24,19 @@ def model_identity(
         "adapter": _contents(adapter) if adapter is not None else None,
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file; it is read anew only if its size or time has changed."""
+    stat = file.stat()
+    return _sha256(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(file: Path, size: int, time_ns: int) -> str:
+    del size, time_ns
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _stamp(folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from assistant.errors import ModelError, PromptTooLong
+from assistant.generation.adapters import AdapterFolder
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.label_batches import LabelScorer
 from assistant.generation.labels import LabelRow
@@ -25,7 +26,7 @@ _LOCK_POLL_S = 0.05
 class LocalModel:
     """A decoder-only or encoder-decoder model; one generation at a time.
 
-    `network` is the transformers model, or the PEFT model around it.
+    `network` is the transformers model, or the PEFT model around it if there is an adapter.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class LocalModel:
         *,
         name: str,
         context_tokens: int,
-        adapter: str | None = None,
+        adapter: AdapterFolder | None = None,
         notes: tuple[str, ...] = (),
         identity: Mapping[str, str] | None = None,
     ) -> None:
-        self.name, self.adapter, self.notes = name, adapter, notes
+        self.name, self.notes = name, notes
+        self.adapter = None if adapter is None else adapter.name
+        self.adapter_sha256 = None if adapter is None else adapter.sha256
         self.identity = dict(identity or {})
         self.renderer, self.context_tokens = renderer, context_tokens
         self.network = network.eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from assistant.errors import ModelError
+from assistant.generation.adapters import AdapterFolder
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.rendering import PromptRenderer
 from assistant.records import Generation, RenderedPrompt
@@ -17,8 +18,12 @@ class PromptOnlyModel:
     dtype = "none"
     notes: tuple[str, ...] = ()
 
-    def __init__(self, renderer: PromptRenderer, *, name: str, context_tokens: int, adapter: str | None = None) -> None:
-        self.renderer, self.name, self.context_tokens, self.adapter = renderer, name, context_tokens, adapter
+    def __init__(
+        self, renderer: PromptRenderer, *, name: str, context_tokens: int, adapter: AdapterFolder | None = None
+    ) -> None:
+        self.renderer, self.name, self.context_tokens = renderer, name, context_tokens
+        self.adapter = None if adapter is None else adapter.name
+        self.adapter_sha256 = None if adapter is None else adapter.sha256
 
     def generate(
         self, prompts: Sequence[RenderedPrompt], samplings: Sequence[SamplingSettings], stop: StopSignal

@@ -61,6 +61,7 @@ class LangChainChatModel:
     """
 
     adapter: str | None = None
+    adapter_sha256: str | None = None
     dtype = "unknown"
 
     def __init__(

@@ -27,8 +27,8 @@ def as_runnable(assistant: Assistant, request: Request | None = None) -> Assista
     """Return the assistant as a Runnable; `request` says how questions are answered.
 
     A question is a text, or a dict with `message` or the task's fields, and optionally `history`
-    (LangChain messages), `row_id`, `group`, `strategy`, `task` and `index`; other keys are left
-    alone. The reply is an `AIMessage`, because that is what LangChain's parsers and histories
+    (LangChain messages), `row_id`, `group`, `strategy`, `task`, `index` and `adapter`; other keys
+    are left alone. The reply is an `AIMessage`, because that is what LangChain's parsers and histories
     read; its `response_metadata["shotwise"]` holds the answer as `--json` prints it.
     """
     return AssistantRunnable(assistant, request or Request(message=""))
@@ -115,6 +115,7 @@ class AssistantRunnable(Runnable[Question, AIMessage]):
             strategy=str(question.get("strategy") or self._request.strategy),
             task=task.name,
             index=str(question["index"]) if question.get("index") else self._request.index,
+            adapter=str(question["adapter"]) if question.get("adapter") else self._request.adapter,
         )
 
 

@@ -30,8 +30,11 @@ class ChatPage:
     service: Service
     panel: Panel
     strategy: Any
+    adapter: Any
     chatbot: Any
     strip: Any
+    compare: Any
+    """Button: the last message again, with the adapter and without."""
     box: Any
     chosen: Any
     """Which answer the two below belong to."""
@@ -47,7 +50,7 @@ class ChatPage:
     def run_outputs(self) -> list[Any]:
         """Return what changes while a message is answered."""
         ids = [self.panel.shared["pinned"], self.panel.shared["banned"]]
-        return [self.chatbot, self.strip, self.box, *self.evidence, *ids]
+        return [self.chatbot, self.strip, self.compare, self.box, *self.evidence, *ids]
 
     @property
     def evidence(self) -> list[Any]:
@@ -76,7 +79,7 @@ class ChatPage:
         }
 
     def answer(
-        self, session: str, shown: Shown, message: str, strategy: str, values: tuple[Any, ...]
+        self, session: str, shown: Shown, message: str, strategy: str, adapter: str, values: tuple[Any, ...]
     ) -> Iterator[Updates]:
         """Yield the page while a message is answered; after an error the message is back in its box."""
         key = f"{session}/chat"
@@ -85,7 +88,7 @@ class ChatPage:
         message = content.plain_text(message)
         settled = False
         try:
-            request = controls.Controls(*values).request(message, strategy, content.plain_history(shown))
+            request = controls.Controls(*values).request(message, strategy, content.plain_history(shown), adapter)
             yield from self._answered(session, stop, shown, request)
             settled = True
         except ShotwiseError as error:
@@ -103,7 +106,12 @@ class ChatPage:
     def _answered(self, session: str, stop: Event, shown: Shown, request: Request) -> Iterator[Updates]:
         answer: Answer | None = None
         asked: Shown = [*shown, {"role": "user", "content": content.shown_text(request.message)}]
-        yield {self.chatbot: asked, self.box: _busy(), self.strip: content.waiting_html("Preparing the prompt …")}
+        yield {
+            self.chatbot: asked,
+            self.box: _busy(),
+            self.strip: content.waiting_html("Preparing the prompt …"),
+            self.compare: gr.update(visible=False),
+        }
         for state in self.service.run([request], stop):
             if not self.service.is_current(f"{session}/chat", stop):
                 return
@@ -125,6 +133,7 @@ class ChatPage:
             turn = len(content.user_turns(asked))
             self.service.answers.put(session, turn, answer)
             update |= self.beside(session, turn, answer)
+            update[self.compare] = gr.update(visible=answer.done and answer.adapter is not None)
         if answer.done:
             ids = [hit.demonstration.id for hit in answer.demonstrations]
             ids += [exclusion.demonstration.id for exclusion in answer.excluded]
@@ -141,12 +150,16 @@ class ChatPage:
         }
 
 
-def build(service: Service, panel: Panel, strategy: Any, task: str) -> ChatPage:
-    """Return the chat, its components laid out in the open tab; `strategy` is its dropdown."""
+def build(service: Service, panel: Panel, strategy: Any, adapter: Any, task: str) -> ChatPage:
+    """Return the chat, its components laid out in the open tab; `strategy` and `adapter` are its dropdowns."""
     with gr.Row(elem_id="chat-row"):
         with gr.Column(scale=6, min_width=320):
             chatbot = _chatbot(task)
-            strip = gr.HTML(elem_id="strip")
+            with gr.Row(elem_id="strip-row"):
+                strip = gr.HTML(elem_id="strip", min_width=300)
+                compare = gr.Button(
+                    "Compare with base", size="sm", visible=False, scale=0, min_width=160, elem_id="compare-with-base"
+                )
             box = gr.Textbox(
                 placeholder=controls.placeholder(task),
                 show_label=False,
@@ -158,7 +171,7 @@ def build(service: Service, panel: Panel, strategy: Any, task: str) -> ChatPage:
             )
         with gr.Column(scale=5, min_width=320, elem_id="evidence"):
             evidence = _evidence()
-    return ChatPage(service, panel, strategy, chatbot, strip, box, *evidence)
+    return ChatPage(service, panel, strategy, adapter, chatbot, strip, compare, box, *evidence)
 
 
 def _evidence() -> tuple[Any, Any, Any]:
@@ -205,7 +218,7 @@ def _chatbot(task: str) -> Any:
 
 def wire(page: ChatPage) -> None:
     """Connect the chat's components with what they do."""
-    values = [page.strategy, *page.panel.inputs]
+    values = [page.strategy, page.adapter, *page.panel.inputs]
     running: dict[str, Any] = {
         "outputs": page.run_outputs,
         "show_progress": "hidden",
@@ -213,17 +226,16 @@ def wire(page: ChatPage) -> None:
         "api_visibility": PRIVATE,
     }
 
-    def send(request: gr.Request, shown: Shown, message: str, strategy: str, *rest: Any) -> Iterator[Updates]:
-        yield from page.answer(_session(request), shown, message, strategy, rest)
+    # `way`: the strategy and the adapter, then the values of the panel.
+    def send(request: gr.Request, shown: Shown, message: str, *way: Any) -> Iterator[Updates]:
+        yield from page.answer(_session(request), shown, message, way[0], way[1], way[2:])
 
-    def retry(request: gr.Request, data: gr.RetryData, shown: Shown, strategy: str, *rest: Any) -> Iterator[Updates]:
+    def retry(request: gr.Request, data: gr.RetryData, shown: Shown, *way: Any) -> Iterator[Updates]:
         at = _position(data.index)
-        message = content.plain_text(shown[at]["content"])
-        yield from page.answer(_session(request), shown[:at], message, strategy, rest)
+        yield from send(request, shown[:at], content.plain_text(shown[at]["content"]), *way)
 
-    def edit(request: gr.Request, data: gr.EditData, shown: Shown, strategy: str, *rest: Any) -> Iterator[Updates]:
-        at, message = _position(data.index), content.plain_text(data.value)
-        yield from page.answer(_session(request), shown[:at], message, strategy, rest)
+    def edit(request: gr.Request, data: gr.EditData, shown: Shown, *way: Any) -> Iterator[Updates]:
+        yield from send(request, shown[: _position(data.index)], content.plain_text(data.value), *way)
 
     page.box.submit(send, [page.chatbot, page.box, *values], **running)
     page.chatbot.retry(retry, [page.chatbot, *values], **running)
@@ -261,13 +273,15 @@ def _wire_rest(page: ChatPage) -> None:
         turn = len(content.user_turns(shown[:at]))
         page.service.answers.forget(session, after=turn)
         update = page.restored(shown[:at], content.plain_text(shown[at]["content"]))
-        return update | page.beside(session, turn, page.service.answers.get(session, turn))
+        hidden = {page.compare: gr.update(visible=False)}
+        return update | hidden | page.beside(session, turn, page.service.answers.get(session, turn))
 
     def clear(request: gr.Request) -> Updates:
         session = _session(request)
         page.service.discard(f"{session}/chat")
         page.service.answers.forget(session)
-        return {page.strip: "", page.box: _idle(), **page.beside(session, 0, None)}
+        hidden = {page.compare: gr.update(visible=False)}
+        return {page.strip: "", page.box: _idle(), **hidden, **page.beside(session, 0, None)}
 
     def look(request: gr.Request, turn: int | None) -> Updates:
         session = _session(request)
@@ -281,8 +295,8 @@ def _wire_rest(page: ChatPage) -> None:
         about = {page.strategy: gr.update(info=controls.strategy_about(strategy))}
         return about | page.panel.for_strategies(task, [strategy])
 
-    page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip, *page.evidence], **quiet)
-    page.chatbot.clear(clear, None, [page.strip, page.box, *page.evidence], **quiet)
+    page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip, page.compare, *page.evidence], **quiet)
+    page.chatbot.clear(clear, None, [page.strip, page.compare, page.box, *page.evidence], **quiet)
     page.chosen.input(look, page.chosen, [page.demonstrations, page.prompt], **quiet)
     page.box.stop(stop, None, None, **quiet)
     page.strategy.input(choose, [page.strategy, page.panel.task], [page.strategy, *page.panel.outputs], **quiet)

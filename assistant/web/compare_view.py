@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from assistant.prompting.strategies import STRATEGIES
 from assistant.records import Answer
 from assistant.web.cards import compact_html, label_class
-from assistant.web.content import has_verdict, verdict
+from assistant.web.content import adapter_chip, has_verdict, verdict
 from assistant.web.markup import chip, esc, fold, notes, plural
 from assistant.web.prompt_view import prompt_html
 
 EMPTY = """<div class="sw-empty sw-empty-wide"><strong>One message, several strategies</strong>
-<p>The same model answers your message once for each strategy you chose. The answers run side by side, with the
-demonstrations each one was shown and what it cost.</p></div>"""
+<p>The same model answers your message once for each strategy and adapter you chose. The answers stand side by side,
+with the demonstrations each one was shown and what it cost.</p></div>"""
 
 
 def summary_html(answers: Sequence[Answer]) -> str:
@@ -70,8 +70,9 @@ def column_html(answer: Answer) -> str:
     )
     prompt = fold("Exact prompt", prompt_html(answer).replace(' name="sw-call"', "")) if answer.done else ""
     return (
-        f'<section class="sw-column" data-strategy="{esc(answer.strategy)}" aria-label="{esc(title)}">'
-        f"<h3>{esc(title)}</h3><p class='sw-note'>{esc(about)}</p>"
+        f'<section class="sw-column" data-strategy="{esc(answer.strategy)}" data-adapter="{esc(answer.adapter or "")}"'
+        f' aria-label="{esc(title)}, {esc(answer.adapter_words)}">'
+        f"<h3>{esc(title)}</h3><div>{adapter_chip(answer)}</div><p class='sw-note'>{esc(about)}</p>"
         f"{labels}{reasoning}{text}"
         f'<div class="sw-column-foot">{compact_html(answer)}{prompt}<div class="sw-strip">{cost}</div>'
         f"{notes(answer.notes)}</div></section>"

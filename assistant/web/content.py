@@ -95,9 +95,15 @@ def strip_html(answer: Answer) -> str:
         facts.append(f"first token {answer.calls[0].first_token_seconds:.2f} s")
     facts.append(f"{answer.seconds:.1f} s")
     state = "done" if answer.done else "running"
-    title = chip(strategy.title if strategy else answer.strategy, "quiet")
+    title = chip(strategy.title if strategy else answer.strategy, "quiet") + adapter_chip(answer)
     cost = f'<span class="sw-facts">{esc(" · ".join(facts))}</span>'
     return f'<div class="sw-strip" data-state="{state}">{"".join(verdict(answer))}{title}{cost}</div>'
+
+
+def adapter_chip(answer: Answer) -> str:
+    """Return a label that says which adapter answered; the whole hash of its weights is its tip."""
+    tip = f"SHA-256 of its weights: {answer.adapter_sha256}" if answer.adapter_sha256 else ""
+    return chip(answer.adapter_words, "on" if answer.adapter else "quiet", tip)
 
 
 def verdict(answer: Answer) -> list[str]:

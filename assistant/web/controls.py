@@ -39,7 +39,9 @@ class Controls:
     max_new_tokens: int
     seed: int
 
-    def request(self, message: str, strategy: str, history: tuple[Message, ...] = ()) -> Request:
+    def request(
+        self, message: str, strategy: str, history: tuple[Message, ...] = (), adapter: str | None = None
+    ) -> Request:
         """Return the request these controls describe.
 
         Raises:
@@ -67,6 +69,7 @@ class Controls:
             reading=self.reading,
             pinned=tuple(self.pinned or ()),
             banned=tuple(self.banned or ()),
+            adapter=adapter or None,
         )
 
 

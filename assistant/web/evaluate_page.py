@@ -36,7 +36,7 @@ ADDRESS = f"""name => {{
 FIRST_ADDRESS = f"""name => {{
   const asked = new URL(location.href).searchParams;
   window.swLooked = true;
-  if (!asked.has('run') && !asked.has('tab')) ({ADDRESS})(name);
+  if (!asked.has('run') && asked.get('tab') !== 'evaluate') ({ADDRESS})(name);
 }}"""
 """Names what is looked at, unless the address already says something."""
 # The first tab counts as chosen when the page is loaded. The address may not have been followed by then:
@@ -141,12 +141,16 @@ class EvaluatePage:
 
     def listed(self, name: str) -> Updates:
         """Return the list of runs."""
-        text = progress_view.runs_html(self.jobs.runs(), name)
+        text = progress_view.runs_html(self.evaluations(), name)
         return {self.runs: text, self.seen: text}
+
+    def evaluations(self) -> list[RunState]:
+        """Return the runs that measure something, the newest first."""
+        return [one for one in self.jobs.runs() if one.kind != "adapter"]
 
     def pace(self) -> float | None:
         """Return the seconds per answer of the last finished run."""
-        done = (one for one in self.jobs.runs() if one.state == "done" and one.kind == "evaluate" and one.seconds)
+        done = (one for one in self.evaluations() if one.state == "done" and one.kind == "evaluate" and one.seconds)
         last = next(done, None)
         return last.seconds / last.done if last and last.done else None
 

@@ -11,9 +11,9 @@ _LINE = "See which way of asking works for your task, on one local model."
 def header_html(status: Status) -> str:
     """Return the header; while the model is loading it says so."""
     if status.state == "ready":
-        adapter = f"adapter {status.adapter}" if status.adapter else "no adapter"
+        adapter = chip(f"started with adapter {status.adapter}", "quiet") if status.adapter else ""
         dtype = chip(status.dtype, "quiet") if status.dtype not in ("", "none") else ""
-        facts = chip(f"model {status.model}", "on") + chip(adapter, "quiet") + dtype
+        facts = chip(f"model {status.model}", "on") + adapter + dtype
     elif status.state == "failed":
         facts = f'<span class="sw-error" role="alert">{esc(status.sentence)}</span>'
     else:

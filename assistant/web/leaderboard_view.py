@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from assistant.evaluation.outcomes import CLASSIFIER
 from assistant.evaluation.reports import words
 from assistant.prompting.strategies import STRATEGIES
 from assistant.web.markup import chip, esc, fold, plural
@@ -72,7 +73,8 @@ def _row(row: Record, run: Record, pair: Record | None, heads: Sequence[str]) ->
 def _name(row: Record) -> str:
     strategy = STRATEGIES.get(row["strategy"])
     if row.get("kind") == "baseline":
-        about = [_BASELINES.get(row["strategy"], ""), "no language model"]
+        own = "a classifier trained here" if row["strategy"].startswith(CLASSIFIER) else ""
+        about = [_BASELINES.get(row["strategy"], own), "no language model"]
     else:
         about = [strategy.title if strategy else "", _READINGS.get(row["reading"], "")]
     if row.get("calibration", "none") != "none":

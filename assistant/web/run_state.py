@@ -51,7 +51,8 @@ class RunState:
     def being_stopped(self) -> RunState:
         """Return the state of a run that was asked to stop."""
         if self.state == "running":
-            return replace(self, stopping=True, sentence="Stopping: what is being answered is finished first …")
+            what = "this step" if self.kind == "adapter" else "what is being answered"
+            return replace(self, stopping=True, sentence=f"Stopping: {what} is finished first …")
         if self.state == "interrupted":
             return replace(self, state="stopped", sentence=STOPPED)
         return self
@@ -74,13 +75,13 @@ def read_state(folder: Path, code: int | None, since: float | None) -> RunState 
     state, sentence = _judged(folder, progress, code, ours=ours, finished=finished)
     return RunState(
         name=folder.name,
-        kind=str(job.get("kind") or ("advise" if (folder / "advice.json").is_file() else "evaluate")),
+        kind=str(job.get("kind") or _kind(folder)),
         title=str(job.get("title", "")),
         state=state,
         sentence=sentence,
         created=float(job.get("created") or folder.stat().st_mtime),
-        done=int(progress.get("done") or 0),
-        total=int(progress.get("total") or 0),
+        done=int(progress.get("done") or progress.get("step") or 0),
+        total=int(progress.get("total") or progress.get("of") or 0),
         seconds=float(progress.get("seconds") or 0.0),
         seconds_left=progress.get("seconds_left") if state == "running" else None,
         arms=tuple(_arm(one) for one in progress.get("arms") or ()),
@@ -88,6 +89,13 @@ def read_state(folder: Path, code: int | None, since: float | None) -> RunState 
         has_figures=finished,
         can_go_on=bool(job.get("arguments")) and state in ("stopped", "interrupted", "failed"),
     )
+
+
+def _kind(folder: Path) -> str:
+    """Return what a run that was started elsewhere is: an evaluation, an advice, or the training of an adapter."""
+    if (folder / "progress.jsonl").is_file():
+        return "adapter"
+    return "advise" if (folder / "advice.json").is_file() else "evaluate"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the page asks: one chat model, loaded in the background, that answers one run at a time."""
+"""What the page asks: one base model, loaded in the background, that answers one run at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from assistant.errors import ModelError, ShotwiseError
 from assistant.records import Answer
-from assistant.settings import ModelSettings
+from assistant.settings import NO_ADAPTER, ModelSettings
 from assistant.web.jobs import Jobs
 from assistant.web.opened_run import RunShelf
 from assistant.web.shelf import AnswerShelf
@@ -18,6 +18,7 @@ from assistant.web.shelf import AnswerShelf
 if TYPE_CHECKING:
     from assistant.answering import Assistant, Request
     from assistant.generation.chat_model import ChatModel
+    from assistant.generation.chat_models import AdapterChoice, ChatModels
 
 UPDATE_S = 1 / 20
 """Least time between two updates of the page: it gains nothing from more, and pays for each."""
@@ -49,9 +50,15 @@ class Waiting:
 class Service:
     """One model for all visitors; runs wait for their turn, and each can be stopped."""
 
-    def __init__(self, settings: ModelSettings | None = None, model: ChatModel | None = None) -> None:
+    def __init__(
+        self,
+        settings: ModelSettings | None = None,
+        model: ChatModel | None = None,
+        models: ChatModels | None = None,
+    ) -> None:
+        """Answer with `models`, or with `model` alone; without either, with what the settings name."""
         self.settings = settings or ModelSettings()
-        self._model = model
+        self._model, self._models = model, models
         self._assistant: Assistant | None = None
         self._turn = threading.Lock()
         self._runs: dict[str, threading.Event] = {}
@@ -69,7 +76,8 @@ class Service:
     def load(self) -> None:
         """Load the model, the encoder and the built-in indexes; `status` says how far it is."""
         try:
-            model = self._model or self._load_model()
+            models = self._load_models()
+            model = models.get(None)
             notes = (*model.notes, *self._prepare_retrieval())
         except ShotwiseError as error:
             self._say("failed", error.sentence())
@@ -80,8 +88,17 @@ class Service:
             raise
         from assistant.answering import Assistant
 
-        self._assistant = Assistant(model)
+        self._assistant = Assistant(model, models)
         self.status = Status("ready", "Ready", model.name, model.adapter, model.dtype, notes)
+
+    @property
+    def first_adapter(self) -> str:
+        """Return the adapter that the program was started with, as a request names it."""
+        return self.settings.adapter or NO_ADAPTER
+
+    def adapters(self) -> tuple[AdapterChoice, ...]:
+        """Return the adapters that lie on this machine now; none while the model is being loaded."""
+        return () if self._assistant is None else self._assistant.adapters()
 
     def run(self, requests: Sequence[Request], stop: threading.Event) -> Iterator[Waiting | tuple[Answer, ...]]:
         """Yield why it waits, then all answers as they grow, at most 20 times a second.
@@ -149,10 +166,12 @@ class Service:
             yield Waiting("Waiting for another answer to finish …")
         return False
 
-    def _load_model(self) -> ChatModel:
-        from assistant.generation.loading import load_chat_model
+    def _load_models(self) -> ChatModels:
+        from assistant.generation.chat_models import SingleModel, load_chat_models
 
-        return load_chat_model(self.settings)
+        if self._model is not None:
+            return SingleModel(self._model)
+        return self._models or load_chat_models(self.settings)
 
     def _prepare_retrieval(self) -> tuple[str, ...]:
         """Build missing built-in indexes and warm up the encoder; return what stands in the way."""

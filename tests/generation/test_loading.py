@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from assistant import paths
 from assistant.errors import MissingDependency, ModelError, UnknownName
-from assistant.generation import loading
+from assistant.generation import sources, weights
 from assistant.generation.chat_model import ScriptedModel
 from assistant.generation.loading import load_chat_model, load_renderer
 from assistant.records import Prompt
@@ -78,7 +78,7 @@ def test_what_is_not_a_model_is_refused_in_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("why", ["is switched off (HF_HUB_OFFLINE)", "cannot be reached"])
 def test_a_hub_id_without_the_hub_is_one_sentence(monkeypatch, why):
-    monkeypatch.setattr(loading, "why_unreachable", lambda timeout_s: why)
+    monkeypatch.setattr(sources, "why_unreachable", lambda timeout_s: why)
     assert f"neither a folder nor in the cache, and the hub {why}." in refusal("HuggingFaceH4/zephyr-7b-beta")
     with pytest.raises(ModelError, match="neither a folder"):
         load_renderer("nobody/nothing")
@@ -135,7 +135,7 @@ def test_torn_and_incomplete_weights_are_refused(copy):
 
 
 def test_a_model_that_fills_the_memory_is_loaded_in_bfloat16_with_a_note(model_folder, monkeypatch):
-    monkeypatch.setattr(loading, "_available_bytes", lambda: 100_000.0)
+    monkeypatch.setattr(weights, "_available_bytes", lambda: 100_000.0)
     model = load_chat_model(ModelSettings(model=str(model_folder("llama3")), device="cpu"))
     assert model.dtype == "bfloat16"
     assert "bfloat16" in model.notes[0]

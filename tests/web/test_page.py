@@ -1,6 +1,7 @@
 """The page is built and served on this machine only."""
 
 import json
+import shutil
 import socket
 import urllib.error
 import urllib.request
@@ -48,6 +49,23 @@ def test_a_program_gets_the_answer_as_json(address, name, data):
     (reply,) = json.loads(lines[lines.index("event: complete") + 1].removeprefix("data: "))
     answers = reply if name == "compare" else [reply]
     assert [answer["final_answer"] for answer in answers] == ["Hello there, nice to meet you."] * len(answers)
+
+
+@pytest.mark.slow
+def test_a_program_may_name_an_adapter(address, served_home):
+    folder = served_home / "adapters" / "of-a-program"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}")
+    call = f"{address}gradio_api/call/compare"
+    body = {"data": ["Hi", ["zero-shot"], "chat", "", ["none", "of-a-program"]]}
+    try:
+        event = json.loads(fetch(call, body, **{"Content-Type": "application/json"}))["event_id"]
+        lines = fetch(f"{call}/{event}").splitlines()
+    finally:
+        shutil.rmtree(folder)
+    (answers,) = json.loads(lines[lines.index("event: complete") + 1].removeprefix("data: "))
+    assert [one["adapter"] for one in answers] == [None, "of-a-program"]
+    assert answers[1]["answer"].startswith("of-a-program says:")
 
 
 @pytest.mark.slow

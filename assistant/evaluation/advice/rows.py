@@ -28,11 +28,12 @@ def load_rows(
     data_dir: str | Path | None = None,
     fields: Fields | None = None,
     split: str | None = None,
+    scored: bool = True,
 ) -> LoadedSet:
     """Return a known data set, or any table cut into a pool, dev and test by seed and group.
 
     Raises:
-        SettingError: if no task is named, or one that does not fit or has no metric.
+        SettingError: if no task is named, or one that does not fit, or has no metric where one is needed (`scored`).
         DataError: if the rows cannot be used or are too few.
     """
     if source in data_set_names():  # a file of that name has an ending, or stands in a folder
@@ -47,7 +48,7 @@ def load_rows(
         if task is None:
             raise SettingError("Which task is it?", "Say it with --task; see: shotwise task list.")
         loaded = _cut_source(source, load_task(task), seed, pool, fields, split)
-    if loaded.task.metric == NOTHING_MEASURED:
+    if scored and loaded.task.metric == NOTHING_MEASURED:
         raise SettingError(
             f"The task '{loaded.task.name}' has no metric, so that no strategy can be better.",
             f"Choose a task with a metric: {', '.join(one for one in METRICS if one != NOTHING_MEASURED)}.",

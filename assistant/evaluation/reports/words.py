@@ -164,11 +164,11 @@ def headline(record: Record) -> list[str]:
     """Return the run's answer in a few sentences; a winner only if the statistics name one."""
     rows, measure = record["results"], main_measure(record["results"])
     strategies, plain = ranked(rows, "strategy"), ranked(rows, "baseline")
+    pairs = {pair["b"]: pair for pair in record.get("pairs") or ()}
     if not strategies:
-        return ["Nothing was answered by a language model."]
+        return _without_model(record, plain, measure, pairs)
     found: list[str] = []
     best = strategies[0]
-    pairs = {pair["b"]: pair for pair in record.get("pairs") or ()}
     better = [row["name"] for row in strategies if pairs.get(row["name"], {}).get("verdict") == "better"]
     if better:
         found.append(f"Measurably better than {record['baseline']}: {', '.join(better)}.")
@@ -185,6 +185,19 @@ def headline(record: Record) -> list[str]:
             f"Without a language model, {plain[0]['name']} reaches {with_interval(plain[0], measure)}.{higher}"
         )
     return found
+
+
+def _without_model(record: Record, plain: Sequence[Record], measure: str, pairs: Mapping[str, Record]) -> list[str]:
+    """Return what there is to say where no language model has answered: as was planned, or not yet."""
+    planned = (record.get("settings") or {}).get("arms") or ()
+    if not plain or not planned or any(arm["reading"] != "none" for arm in planned):
+        return ["Nothing was answered by a language model."]
+    best = plain[0]
+    found = [
+        "No language model was asked. "
+        f"Highest {measure_in_text(record)}: {best['name']}, {with_interval(best, measure)}, n = {best['n']:,}."
+    ]
+    return [*found, pair_sentence(pairs[best["name"]])] if best["name"] in pairs else found
 
 
 def warnings(record: Record) -> list[str]:

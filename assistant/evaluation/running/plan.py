@@ -60,6 +60,8 @@ class Plan:
     """Of the task's file and of every template that is used."""
     strategies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Strategy → its row (selector, order, samples …) as it was when this was planned."""
+    classifiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Saved classifier → what tells it from every other."""
     notes: tuple[str, ...] = ()
     """What was decided while planning and a reader should know."""
 
@@ -77,11 +79,14 @@ class Plan:
     def blocks(self) -> Iterator[Block]:
         """Yield all blocks in their order: samples outside, arms and seeds inside, so that all keep pace.
 
-        Baselines cost next to nothing and are fitted once: they answer all samples first.
+        Baselines cost next to nothing and are fitted once: they answer all samples first. Saved classifiers
+        take longer and come next, in portions.
         """
         for arm in self.arms:
             if arm.is_baseline:
-                yield Block(arm, self.seeds[0], 0, len(self.samples))
+                size = self.block_size if arm.classifier else len(self.samples)
+                for start in range(0, len(self.samples), size):
+                    yield Block(arm, self.seeds[0], start, min(start + size, len(self.samples)))
         for start in range(0, len(self.samples), self.block_size):
             end = min(start + self.block_size, len(self.samples))
             for arm in self.asked:
@@ -110,6 +115,8 @@ class Plan:
         record = asdict(self)
         for name in ("name", "samples", "notes", "index_facts"):
             del record[name]
+        if not self.classifiers:  # plans of runs without any keep the hash that they have always had
+            del record["classifiers"]
         if self.data.get("sha256"):
             record["data"].pop("source", None)
         identity = record["model"].get("identity") or {}

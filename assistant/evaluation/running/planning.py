@@ -13,6 +13,12 @@ from assistant import paths
 from assistant.errors import IndexMismatch, IndexNotFound, SettingError, UnknownName
 from assistant.evaluation.outcomes import BASELINES, CALIBRATIONS, Arm
 from assistant.evaluation.running.baselines import FITTED, baselines_for, rows_are_left
+from assistant.evaluation.running.classifiers import (
+    classifier_arms,
+    classifier_facts,
+    fitting_classifiers,
+    unlearnt,
+)
 from assistant.evaluation.running.plan import Plan, is_random
 from assistant.evaluation.running.reference_scores import REFERENCED, check_calibration
 from assistant.evaluation.running.wanted import Found, Wanted, found_samples
@@ -26,7 +32,7 @@ from assistant.retrieval.builtin import BUILT_IN, build_built_in
 from assistant.retrieval.opened import DemonstrationIndex
 from assistant.settings import READINGS, GuardSettings
 
-__all__ = ["CHOICES_OF_READING", "Wanted", "plan_evaluation", "with_model"]
+__all__ = ["CHOICES_OF_READING", "Wanted", "named", "plan_evaluation", "with_model"]
 
 BOTH = "both"
 CHOICES_OF_READING = (*READINGS, BOTH)
@@ -47,11 +53,14 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
     """
     strategies, data, readings = _checked(wanted)
     task = data.task
+    classifiers = fitting_classifiers(wanted.classifiers, task)
+    data = unlearnt(data, classifiers)
     index = _index(wanted, data, strategies, report)
-    chosen = strategies or _fitting(task, index, readings, wanted)
+    chosen = strategies or (_fitting(task, index, readings, wanted) if wanted.ask_model else [])
     _check_index(index, task, chosen)
-    arms, notes = _arms(chosen, readings, wanted)
+    arms, notes = _arms(chosen, readings, wanted) if chosen or wanted.ask_model else ((), ())
     arms, more = _with_baselines(arms, data, index, wanted.retrieval.guard)
+    arms = (*arms, *classifier_arms(classifiers))
     plan = Plan(
         name=wanted.name or "",
         task=task.name,
@@ -70,6 +79,7 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
         data=data.facts,
         index_facts={} if index is None else index_facts(index),
         prompts_sha256=prompts_sha256(task, chosen),
+        classifiers=classifier_facts(classifiers),
         notes=(*data.notes, *notes, *more, *(index.notes if index is not None else ())),
     )
     return replace(plan, notes=(*plan.notes, *_seed_notes(plan)))
@@ -94,7 +104,11 @@ def _checked(wanted: Wanted) -> tuple[list[Strategy], Found, tuple[str, ...]]:
 
 def with_model(plan: Plan, model: ChatModel) -> Plan:
     """Return the plan with the facts of the loaded model and, where it has none, a name made of its settings."""
-    plan = replace(plan, model=model_facts(model), notes=(*plan.notes, *model.notes))
+    return named(replace(plan, model=model_facts(model), notes=(*plan.notes, *model.notes)))
+
+
+def named(plan: Plan) -> Plan:
+    """Return the plan with a name, made of its data and settings where it has none."""
     return plan if plan.name else replace(plan, name=f"{_stem(str(plan.data['source']))}-{plan.hash[:8]}")
 
 

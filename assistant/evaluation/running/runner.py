@@ -17,6 +17,7 @@ from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.evaluation.running.answers import answer_samples
 from assistant.evaluation.running.baselines import baseline_outcomes
 from assistant.evaluation.running.checks import check_ids, check_parser
+from assistant.evaluation.running.classifiers import classifier_outcomes
 from assistant.evaluation.running.journal import FILE as JOURNAL
 from assistant.evaluation.running.journal import Journal, locked
 from assistant.evaluation.running.plan import Block, Plan, check_key, difference
@@ -122,6 +123,7 @@ class _Run:
         self.journal = Journal(folder)
         self.tally = Tally(plan, folder, report)
         self._references = ReferenceScores(assistant)
+        self._classifiers: dict[str, Any] = {}
         self._embedding: dict[int, float] = {}
         """First sample of a stretch → seconds that embedding took for each of it."""
 
@@ -172,6 +174,8 @@ class _Run:
         plan, samples = self.plan, self.plan.samples[block.start : block.end]
         if self.stop.is_set():
             return []
+        if block.arm.classifier:
+            return classifier_outcomes(self._classifier(block.arm.classifier), samples, self.task)
         if block.arm.is_baseline:
             return self._with_embedding(block, self._baseline(block))
         self._embed_ahead(block.start)
@@ -221,6 +225,17 @@ class _Run:
             plan.retrieval.guard,
         )
 
+    def _classifier(self, name: str) -> Any:
+        """Return the saved classifier, loaded once; one that is not the planned one is refused."""
+        if name not in self._classifiers:
+            from assistant.finetuning.classifiers.predicting import load_classifier
+
+            loaded = load_classifier(name)
+            if loaded.saved.identity() != self.plan.classifiers.get(name):
+                raise RunProblem(f"The classifier '{name}' is not the one that was planned.", "Choose another --name.")
+            self._classifiers[name] = loaded
+        return self._classifiers[name]
+
     def _embed_ahead(self, start: int) -> None:
         """Embed the questions of the whole stretch of samples at once.
 
@@ -238,7 +253,10 @@ class _Run:
 
     @cached_property
     def _searches(self) -> bool:
-        return any(arm.is_baseline or find_strategy(arm.strategy).needs_index for arm in self.plan.arms)
+        return any(
+            not arm.classifier and (arm.is_baseline or find_strategy(arm.strategy).needs_index)
+            for arm in self.plan.arms
+        )
 
     def record(self, finished: bool) -> dict[str, Any]:
         """Return the record of what there is, and write it."""

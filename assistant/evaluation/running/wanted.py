@@ -23,6 +23,10 @@ class Wanted:
     """A known data set's name, a file, or a hub id."""
     task: str | None = None
     strategies: tuple[str, ...] = ()
+    classifiers: tuple[str, ...] = ()
+    """Saved classifiers that answer too."""
+    ask_model: bool = True
+    """Whether a language model is asked at all."""
     index: str | None = None
     reading: str | None = None
     baseline: str | None = None

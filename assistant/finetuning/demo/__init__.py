@@ -1,1 +1,1 @@
-"""The demo model: what it learns from, its network, its training."""
+"""The demo model: what it learns from, its network, its training, its adapter."""

@@ -28,7 +28,7 @@ from assistant.finetuning.demo.talk import load_talk
 from assistant.finetuning.demo.tokenizer import load_tokenizer
 from assistant.finetuning.demo.trainer import Pace, loss_curve, stage_trainer
 from assistant.generation.adapters import BUILT_IN, CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE, quiet_peft, weights_sha256
-from assistant.generation.loading import DEMO
+from assistant.generation.sources import DEMO
 
 if TYPE_CHECKING:
     import numpy as np

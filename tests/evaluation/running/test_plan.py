@@ -27,6 +27,7 @@ CHANGES = {
     "index_facts": {"name": "toy", "files": {"rows.jsonl": "other"}},
     "prompts_sha256": "other",
     "strategies": {"zero-shot": {"samples": 3}},
+    "classifiers": {"mine": {"files": {"model.safetensors": "other"}}},
 }
 
 

@@ -1,0 +1,130 @@
+"""`adapter train`: fine-tune a language model on labelled rows, under the prompts that are served."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assistant.commands.adapter_compare import compared, gain_table
+from assistant.commands.adapter_options import LearningOptions, RowOptions, Source
+from assistant.commands.evaluation_board import duration
+from assistant.commands.options import Json, grouped
+from assistant.commands.running import STOPPED, how_to_go_on, stop_signal
+from assistant.commands.terminal import BuildBar, say, show, show_json
+from assistant.finetuning.generators.settings import ROWS, GeneratorSettings
+from assistant.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from assistant.evaluation.tuning.source import Place
+    from assistant.finetuning.generators.adapter_record import TrainingData
+    from assistant.finetuning.generators.progress import Progress
+
+_QUIET_INTERVAL_S = 5.0
+_LIVE_INTERVAL_S = 0.2
+
+
+@grouped
+def train(
+    source: Source,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Of the adapter.", show_default=False)],
+    model: Annotated[str, typer.Option(help="The base: demo, a local folder or a hub id.")] = ModelSettings.model,
+    rows: Annotated[int, typer.Option(min=1, help="Rows learnt from at most, drawn evenly by label.")] = ROWS,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE[:WEIGHT]", help="A known data set that is learnt together with it; repeat."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was not finished.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of what has this name.")] = False,
+    check_forgetting: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Then compare it with its base on held-out rows of this known data set."),
+    ] = None,
+    *,
+    where: RowOptions,
+    how: LearningOptions,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a language model on the training part of a source; Ctrl-C keeps a checkpoint, --resume goes on."""
+    from assistant.evaluation.tuning.source import Place
+    from assistant.finetuning.generators.training import Order, train_generator
+
+    settings = how.settings()
+    if check_forgetting is not None:
+        Place(check_forgetting, data_dir=where.data).load(None, scored=True)
+    first, *others = _rows(where.place(source), also or (), rows, settings)
+    order = Order(name, model, first, settings, resume, replace, tuple(others))
+    with stop_signal() as stop:
+        trained = train_generator(order, stop, say, Ticker().tell)
+    if not trained.finished:
+        say(how_to_go_on(["adapter", "train", source], name) + ("" if resume else " --resume"))
+        raise typer.Exit(STOPPED)
+    result = {"name": name, "folder": str(trained.folder), **trained.record}
+    show_json(result) if as_json else show(_told(name, trained.record, str(trained.folder)))
+    if check_forgetting is not None:
+        gain = compared(name, check_forgetting, where.data, ModelSettings(model=model, device=how.device))
+        if gain is not None and not as_json:
+            show(gain_table([gain]))
+
+
+def _rows(place: Place, also: Sequence[str], rows: int, settings: GeneratorSettings) -> Iterator[TrainingData]:
+    """Yield the rows of each task; where demonstrations are retrieved, their index is built if it is missing."""
+    from assistant.evaluation.tuning.source import Place, read_mixture, training_data
+
+    further = [(Place(known, data_dir=place.data_dir), weight) for known, weight in map(read_mixture, also)]
+    for one, weight in ((place, 1.0), *further):
+        with BuildBar(f"{one.name} (train)") as bar:
+            yield training_data(one, rows=rows, retrieved=settings.k > 0, weight=weight, building=bar.tell)
+
+
+class Ticker:
+    """Progress of a training on stderr: one live line on a terminal, else a line now and then."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._told = float("-inf")
+
+    def tell(self, progress: Progress) -> None:
+        """Show how far it is, if it is time, a validation, or the end."""
+        ended = progress.state != "running"
+        validated = "validation" in progress.sentence
+        now = time.perf_counter()
+        if not (ended or validated) and now - self._told < (_LIVE_INTERVAL_S if self._live else _QUIET_INTERVAL_S):
+            return
+        self._told = now
+        text = ticker_line(progress)
+        if self._live and not (ended or validated):
+            sys.stderr.write(f"\r\033[K{text}")
+            sys.stderr.flush()
+        else:
+            say(f"\r\033[K{text}" if self._live else text)
+
+
+def ticker_line(progress: Progress) -> str:
+    """Return how far a training is, on one line."""
+    parts = [progress.sentence.rstrip(".")]
+    if progress.state == "running":
+        if progress.tokens_per_second is not None:
+            parts.append(f"{progress.tokens_per_second:,.0f} tokens/s")
+        if progress.seconds_left is not None:
+            parts.append(f"{duration(progress.seconds_left)} left")
+        parts.append(f"{progress.peak_mb:,.0f} MB")
+    return ", ".join(parts)
+
+
+def _told(name: str, record: Mapping[str, Any], folder: str) -> str:
+    train, best = record["curve"]["train"], record["best"]
+    whole = record["settings"]["method"] == "full"
+    lines = [
+        f"Saved in {folder}.",
+        f"Learnt: {record['parameters']['trainable']:,} of {record['parameters']['total']:,} parameters, "
+        f"{record['steps']:,} steps, loss {train[0][1]:.3f} → {train[-1][1]:.3f}.",
+    ]
+    if best is not None:
+        lines.append(f"Kept: the weights of step {best['step']:,}, validation loss {best['validation_loss']:.3f}.")
+    lines.append(f"Use it: --model {folder}" if whole else f"Use it: --adapter {name}")
+    lines.append(f"Compare it with its base: shotwise adapter compare {name}")
+    return "\n".join(lines)

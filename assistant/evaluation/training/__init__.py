@@ -1,0 +1,1 @@
+"""What is trained on, held against what is not: rows for training, and figures on held-out ones."""

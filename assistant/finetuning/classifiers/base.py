@@ -1,0 +1,180 @@
+"""The pretrained model that a classifier is made of: found by name, checked, and its files told apart by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant import paths
+from assistant.errors import ModelError
+from assistant.hub import hub_reachable
+from assistant.retrieval.encoders import DEFAULT
+from assistant.retrieval.packaged import file_sha256, packaged_folder
+
+DEMO = "demo"
+PUBLIC_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+"""The hub id of the packaged encoder's weights: what plain peft looks for."""
+_WEIGHTS = "*.safetensors"
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained model in a local folder."""
+
+    name: str
+    """As it was asked for."""
+    folder: Path
+    sha256: str
+    """Of its weights: of the one file, or of the hashes of all."""
+
+    @property
+    def public_name(self) -> str:
+        """Return what others call it; a folder goes by its own name, so that no path of this machine is written."""
+        if self.name == DEFAULT:
+            return PUBLIC_NAME
+        return self.folder.name if Path(self.name).expanduser().is_dir() else self.name
+
+
+def find_base(name: str) -> Base:
+    """Return the model `default`, `demo`, of a local folder, or of a hub id (fetched if it is not in the cache).
+
+    Raises:
+        ModelError: if there is none, or it has no safetensors weights.
+    """
+    folder = _folder(name)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"The folder '{name}' holds no model.", "It should have a config.json and safetensors.")
+    hashes = [file_sha256(file) for file in sorted(folder.glob(_WEIGHTS))]
+    if not hashes:
+        raise ModelError(f"The model '{name}' has no safetensors weights.", "Pickled weights are never loaded.")
+    if len(hashes) == 1:
+        return Base(name, folder, hashes[0])
+    return Base(name, folder, hashlib.sha256("\n".join(hashes).encode()).hexdigest())
+
+
+def _folder(name: str) -> Path:
+    if name == DEFAULT:
+        return packaged_folder()
+    if name == DEMO:
+        return paths.demo() / "model"
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else _hub_folder(name)
+
+
+def _hub_folder(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    hint = f"Use `{DEFAULT}`, `{DEMO}`, a folder that holds a model, or a hub id that is in the cache."
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except HFValidationError as error:
+        raise ModelError(f"There is no model '{name}': it is neither a folder nor a hub id.", hint) from error
+    except OSError as error:
+        if not hub_reachable():
+            raise ModelError(f"There is no folder '{name}', and the hub cannot be reached.", hint) from error
+    try:
+        # Weights as safetensors only, and no code: what else a repository holds is not fetched.
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", _WEIGHTS]))
+    except OSError as error:
+        raise ModelError(f"The model '{name}' cannot be fetched from the hub: {error}", hint) from error
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep transformers from saying at length that a new head is new, and from drawing bars."""
+    from transformers.utils import logging as theirs
+
+    bars, level = theirs.is_progress_bar_enabled(), theirs.get_verbosity()
+    theirs.disable_progress_bar()
+    theirs.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        theirs.set_verbosity(level)
+        if bars:
+            theirs.enable_progress_bar()
+
+
+def load_tokenizer(folder: Path, name: str) -> Any:
+    """Return the tokenizer of a model's folder; one without a padding token pads with its end of text.
+
+    Raises:
+        ModelError: if it cannot be loaded, or has neither.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(f"The tokenizer of '{name}' cannot be loaded: {_first_line(error)}") from error
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ModelError(f"The tokenizer of '{name}' has no token to fill up rows with.", "Give it a pad_token.")
+        tokenizer.pad_token = tokenizer.eos_token
+    # A decoder-only model is read at its last token that is no filling: that must stand at the end.
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def load_body(base: Base) -> Any:
+    """Return the model without any head, in fp32.
+
+    Raises:
+        ModelError: if it cannot be loaded.
+    """
+    from transformers import AutoModel
+
+    return _load(AutoModel, base.folder, base.name)
+
+
+def load_with_head(folder: Path, name: str, labels: tuple[str, ...] | None, padding: int | None) -> Any:
+    """Return the model with a head of one number per label, in fp32; `labels=None` takes the head that is there.
+
+    Raises:
+        ModelError: if it cannot be loaded, or reads and writes with two separate parts.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    head: dict[str, Any] = {}
+    if labels is not None:
+        head = {
+            "num_labels": len(labels),
+            "id2label": dict(enumerate(labels)),
+            "label2id": {label: place for place, label in enumerate(labels)},
+            # A base that is itself a classifier of other labels gets a new head.
+            "ignore_mismatched_sizes": True,
+        }
+    network = _load(AutoModelForSequenceClassification, folder, name, **head)
+    if network.config.is_encoder_decoder:
+        raise ModelError(f"'{name}' is an encoder-decoder model.", "Choose an encoder or a decoder-only model.")
+    if padding is not None:
+        network.config.pad_token_id = padding
+    return network
+
+
+def _load(kind: Any, folder: Path, name: str, **settings: Any) -> Any:
+    try:
+        with quiet_loading():
+            return kind.from_pretrained(
+                folder,
+                dtype="float32",
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                **settings,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(
+            f"The model '{name}' cannot be loaded: {_first_line(error)}",
+            "Only safetensors weights are read, and no code of the model's own is run.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

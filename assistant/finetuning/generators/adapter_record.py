@@ -1,0 +1,145 @@
+"""`training.json`: what an adapter was trained on, with what, and how it went; and the README beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assistant import __version__, paths
+from assistant.errors import SettingError
+from assistant.finetuning.generators.adapting import Counts
+from assistant.finetuning.generators.progress import Curve
+from assistant.finetuning.generators.settings import GeneratorSettings
+from assistant.generation.adapters import TRAINING_FILE, weights_sha256
+from assistant.generation.loading import Base
+from assistant.generation.sources import DEMO
+from assistant.prompting.tasks import load_task
+from assistant.records import Demonstration
+
+CARD = "README.md"
+FORMAT, KIND = 1, "generator"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Rows of one task to learn from, and where they come from."""
+
+    task: str
+    rows: tuple[Demonstration, ...]
+    """In the task's fields and label names; some are set apart for validation."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Source, sha256, terms …: what a reader of the record must know, and what finds the held-out rows again."""
+    index: str | None = None
+    """Of demonstrations retrieved into the training prompts."""
+    weight: float = 1.0
+    """In a mixture: how often each of its rows is learnt in an epoch; 0.5 is half of the rows, once."""
+
+    def __post_init__(self) -> None:
+        """Check the weight."""
+        if not 0 < self.weight <= 100:
+            raise SettingError(f"The weight of a task in a mixture is above 0 and at most 100, not {self.weight:g}.")
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What came out of a training."""
+
+    curve: Curve
+    counts: Counts
+    rows: Mapping[str, Any]
+    """Learnt from, set apart, left out and why."""
+    steps: int
+    tokens: int
+    seconds: float
+    peak_mb: float
+
+
+def base_name(base: Base) -> str:
+    """Return the name of a base that means the same elsewhere: never where it lies on this machine."""
+    if base.folder is None:
+        return base.name
+    folder = base.folder.resolve()
+    return DEMO if folder == (paths.demo() / "model").resolve() else folder.name
+
+
+def plan_of(base: Base, data: Sequence[TrainingData], settings: GeneratorSettings) -> dict[str, Any]:
+    """Return everything that decides the weights, as plain data; the first task is the one it is compared on."""
+    first, *others = (_part_plan(one) for one in data)
+    return {
+        "base": {
+            "model": base_name(base),
+            "revision": base.revision,
+            "weights_sha256": weights_sha256(base.folder) if base.folder is not None else {},
+            "encoder_decoder": base.encoder_decoder,
+        },
+        **first,
+        "also": others,
+        "chat_template_sha256": base.renderer.template_hash,
+        "seed": settings.seed,
+        "settings": settings.to_json(),
+    }
+
+
+def _part_plan(data: TrainingData) -> dict[str, Any]:
+    """Return what one task of a mixture contributes to the plan."""
+    task = paths.prompts() / "tasks" / f"{load_task(data.task).name}.toml"
+    return {
+        "task": {"name": data.task, "sha256": hashlib.sha256(task.read_bytes()).hexdigest()},
+        "data": {"rows_sha256": rows_sha256(data.rows), **data.facts},
+        "index": data.index,
+        "weight": data.weight,
+    }
+
+
+def rows_sha256(rows: Sequence[Demonstration]) -> str:
+    """Return the hash of the rows in their order."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(asdict(row), ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def training_record(name: str, plan: Mapping[str, Any], learnt: Learnt) -> dict[str, Any]:
+    """Return the record of a finished training."""
+    import peft
+    import torch
+    import transformers
+    import trl
+
+    best = learnt.curve.best
+    return {
+        "format": FORMAT,
+        "kind": KIND,
+        "shotwise": __version__,
+        "name": name,
+        **plan,
+        "rows": dict(learnt.rows),
+        "parameters": {"trainable": learnt.counts.trainable, "total": learnt.counts.total},
+        "steps": learnt.steps,
+        "tokens": learnt.tokens,
+        "seconds": round(learnt.seconds, 1),
+        "peak_mb": learnt.peak_mb,
+        "best": None if best is None else {"step": best[0], "validation_loss": round(best[1], 6)},
+        "curve": learnt.curve.thinned(),
+        "versions": {library.__name__: library.__version__ for library in (torch, transformers, peft, trl)},
+    }
+
+
+def write_record(folder: Path, record: Mapping[str, Any], card: str) -> None:
+    """Write the record and the card into an adapter's folder."""
+    (folder / TRAINING_FILE).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record in an adapter's folder; empty if it was not made here, or cannot be read."""
+    try:
+        record = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    known = isinstance(record, dict) and (record.get("format"), record.get("kind")) == (FORMAT, KIND)
+    return record if known else {}

@@ -1,0 +1,315 @@
+"""The classifier ladder on real rows: every method, several seeds, beside majority, kNN vote and published figures.
+
+    python benchmarks/bench_classifiers.py --data DIR [--work FOLDER] [--seeds 5] [--sets imdb,mrpc] [--minutes 60]
+    python benchmarks/bench_classifiers.py --work FOLDER --print [--sets imdb,mrpc]
+
+IMDb: 1,000 training rows of the pool (seed 13, no film in two parts), the first 250 words of each review, 512 tokens,
+early stopping on 200 rows of other films, figures on 1,000 test rows. MRPC: 3,368 training pairs, early stopping on
+300 pairs cut from the training part, figures on the validation part (408) and on the test part (1,725).
+`encoder-SET` fine-tunes the sentence encoder and measures the vote of the nearest training rows before and after.
+
+Every cell (a method and a seed) is one file of outcomes under `--work`; what is there is not repeated, and a cell
+that was killed goes on from its last checkpoint. Cells come seed by seed, so that every method has its first figure
+early. A method whose first run took longer than ten minutes gets three seeds. Intervals hold 95 %, over seeds and
+over films (IMDb) or pairs (MRPC) at once. `--rows N --test N --epochs N` make a small trial; its work folder must be
+another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from assistant.environment import prepare_environment
+
+prepare_environment()
+
+from classifier_tables import effect_table, table_of  # noqa: E402
+
+from assistant import paths  # noqa: E402
+from assistant.evaluation.outcomes import Outcome, Sample  # noqa: E402
+from assistant.evaluation.running.baselines import baseline_outcomes, baselines_for  # noqa: E402
+from assistant.evaluation.sets.datasets import SEED, load_dataset  # noqa: E402
+from assistant.evaluation.sets.samples import as_sample, cut  # noqa: E402
+from assistant.evaluation.training.neighbours import effect_on_neighbours, index_of  # noqa: E402
+from assistant.evaluation.training.rows import Parts, WantedRows, read_parts, without_copies  # noqa: E402
+from assistant.evaluation.training.scoring import held_out_outcomes  # noqa: E402
+from assistant.finetuning.classifiers.methods import FEATURE_BASED, METHODS  # noqa: E402
+from assistant.finetuning.classifiers.saved import delete_classifier, open_classifier  # noqa: E402
+from assistant.finetuning.classifiers.settings import ClassifierSettings  # noqa: E402
+from assistant.finetuning.classifiers.training import Paused, train_classifier, work_folder  # noqa: E402
+from assistant.finetuning.encoders.settings import EncoderTraining  # noqa: E402
+from assistant.finetuning.encoders.training import encoder_names, train_encoder  # noqa: E402
+
+WORDS = {"imdb": 250}
+TOKENS = {"imdb": 512, "mrpc": 128}
+EPOCHS = {("imdb", "full"): 3}
+"""As published; elsewhere those of the table of methods."""
+LONG_S = 600.0
+FEW_SEEDS = 3
+ENCODED = ("encoder-trec", "encoder-sst2", "encoder-imdb", "encoder-mrpc")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a set, a method and a seed."""
+
+    data: str
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Return the name of its file and of its classifier."""
+        return f"{self.data}-{self.method}-{self.seed}"
+
+
+def wanted() -> argparse.Namespace:
+    """Return what was asked for on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder of the public data sets")
+    parser.add_argument("--work", default="runs/bench-classifiers", type=Path)
+    parser.add_argument("--sets", default="imdb,mrpc", help=f"of imdb, mrpc, {', '.join(ENCODED)}")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--seeds", default=5, type=int)
+    parser.add_argument("--minutes", type=float, help="after which no cell begins and the one at hand is paused")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--encoder", default="default")
+    parser.add_argument("--rows", type=int, help="training rows at most, for a trial")
+    parser.add_argument("--test", type=int, help="test rows at most, for a trial")
+    parser.add_argument("--epochs", type=int, help="passes at most, for a trial")
+    parser.add_argument("--batch-size", default=16, type=int)
+    parser.add_argument("--print", action="store_true", help="print the tables of what there is and end")
+    return parser.parse_args()
+
+
+# Rows
+
+
+def parts_of(name: str, asked: argparse.Namespace) -> dict[str, Parts]:
+    """Return where a set is measured → its parts; all train on the same rows."""
+    if name == "mrpc":
+        found = mrpc_parts(asked)
+    else:
+        test = asked.test or 1000
+        found = {"test": read_parts(WantedRows(name, data_dir=asked.data, rows=asked.rows, dev=200, test=test))}
+    words = WORDS.get(name)
+    return {where: shortened(parts, words) for where, parts in found.items()} if words else found
+
+
+def mrpc_parts(asked: argparse.Namespace) -> dict[str, Parts]:
+    """Return MRPC measured on its validation and its test part; early stopping sees training pairs alone."""
+    loaded = load_dataset("mrpc", asked.data)
+    pieces = cut(loaded.pool, loaded.task, dev=min(300, (asked.rows or 3000) // 2), test=0, seed=SEED)
+    train, dev = (tuple(map(as_sample, piece)) for piece in (pieces.train[: asked.rows], pieces.dev))
+    facts = {"source": "mrpc", "sha256": dict(loaded.fingerprints), "cut_seed": SEED}
+    held_out = {"validation": loaded.dev[: asked.test], "test": loaded.test[: asked.test]}
+    # What is trained on must be the same for both, so copies of either are left out of it.
+    both = without_copies(Parts(loaded.task, train, dev, (*held_out["validation"], *held_out["test"]), facts))
+    return {where: replace(both, test=samples) for where, samples in held_out.items()}
+
+
+def shortened(parts: Parts, words: int) -> Parts:
+    """Return the rows with no more words than the classifiers read, for whoever is compared with them."""
+
+    def short(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+        return tuple(
+            replace(one, inputs={name: " ".join(text.split()[:words]) for name, text in one.inputs.items()})
+            for one in samples
+        )
+
+    return replace(parts, train=short(parts.train), dev=short(parts.dev), test=short(parts.test))
+
+
+# Cells
+
+
+def cells(asked: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the cells that are wanted, seed by seed."""
+    for seed in range(asked.seeds):
+        for name in asked.sets.split(","):
+            if name.startswith("encoder-"):
+                if not seed:
+                    yield Cell(name, "encoder", 0)
+                continue
+            for method in asked.methods.split(","):
+                if method != FEATURE_BASED or not seed:  # nothing is drawn by chance
+                    yield Cell(name, method, seed)
+
+
+def file_of(work: Path, cell: Cell) -> Path:
+    """Return where the outcomes of a cell lie."""
+    return work / f"{cell.name}.json.gz"
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_suffix(".tmp")
+    with gzip.open(draft, "wt", encoding="utf-8") as stream:
+        json.dump(record, stream)
+    os.replace(draft, path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what `write` wrote."""
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def too_long(cell: Cell, work: Path) -> bool:
+    """Return whether the method's first run took so long that this seed is left out."""
+    first = file_of(work, replace(cell, seed=0))
+    return cell.seed >= FEW_SEEDS and first.is_file() and read(first)["seconds"] > LONG_S
+
+
+def run_cell(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> bool:
+    """Do one cell and return whether it is done; False: paused."""
+    if cell.method == "encoder":
+        return run_encoder(cell, asked, stop)
+    found = parts_of(cell.data, asked)
+    parts = next(iter(found.values()))
+    settings = ClassifierSettings(
+        encoder=asked.encoder,
+        method=cell.method,
+        max_tokens=TOKENS[cell.data],
+        words=WORDS.get(cell.data),
+        epochs=asked.epochs or EPOCHS.get((cell.data, cell.method)),
+        batch_size=asked.batch_size,
+        seed=cell.seed,
+        device=asked.device,
+    )
+    begun = work_folder(cell.name).joinpath("plan.json").is_file()
+    trained = trained_already(cell.name) or train_classifier(
+        parts.training_rows(), settings, cell.name, resume=begun, stop=stop, tell=Lines(cell.name)
+    )
+    if isinstance(trained, Paused):
+        say(f"{cell.name}: paused at step {trained.step} of {trained.steps}")
+        return False
+    outcomes = {
+        where: [one.to_json() for one in held_out_outcomes(cell.name, one_parts.test, one_parts.task, asked.device)]
+        for where, one_parts in found.items()
+    }
+    kept = ("seconds", "parameters", "settings", "base", "data", "best", "steps", "versions")
+    write(file_of(asked.work, cell), {**{key: trained.record[key] for key in kept}, "outcomes": outcomes})
+    delete_classifier(cell.name)
+    return True
+
+
+def trained_already(name: str) -> Any:
+    """Return the classifier of a cell that was killed between training and measuring, or None."""
+    from assistant.finetuning.classifiers.saved import classifier_names
+
+    return open_classifier(name) if name in classifier_names() else None
+
+
+def run_encoder(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> bool:
+    """Fine-tune the encoder on a set, measure what that changes, and return whether it is done."""
+    name = cell.data.removeprefix("encoder-")
+    parts = parts_of(name, asked)["test"]
+    settings = EncoderTraining(encoder=asked.encoder, device=asked.device, passes=asked.epochs or 3)
+    began = time.monotonic()
+    begun = paths.runs().joinpath("encoders", cell.name, "plan.json").is_file()
+    if cell.name not in encoder_names():
+        trained = train_encoder(
+            parts.training_rows(), settings, cell.name, resume=begun, stop=stop, tell=Lines(cell.name)
+        )
+        if isinstance(trained, Paused):
+            return False
+    both = (asked.encoder, str(paths.adapters() / cell.name))
+    effect = effect_on_neighbours(cell.name, both, parts.train, parts.test, parts.task)
+    seconds = round(time.monotonic() - began, 1)
+    write(file_of(asked.work, cell), {"seconds": seconds, "effect": effect, "settings": settings.to_json()})
+    return True
+
+
+class Lines:
+    """Progress on stderr, a line now and then."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._told = name, 0.0
+
+    def __call__(self, progress: Any) -> None:
+        """Tell how far the training is."""
+        if progress.dev_loss is not None or time.monotonic() - self._told > 30:
+            self._told = time.monotonic()
+            say(f"{self._name}: {progress.sentence}")
+
+
+def say(text: str) -> None:
+    """Print talk."""
+    print(text, file=sys.stderr, flush=True)
+
+
+# Tables
+
+
+def baselines(name: str, asked: argparse.Namespace) -> dict[str, list[Outcome]]:
+    """Return where → what majority, kNN vote and logistic regression answer; made once and kept."""
+    path = asked.work / f"{name}-baselines.json.gz"
+    if not path.is_file():
+        if asked.data is None:
+            return {}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for where, parts in parts_of(name, asked).items():
+            with index_of(f"{name}-bench", asked.encoder, parts.train, parts.task) as index:
+                found[where] = [
+                    one.to_json()
+                    for baseline in baselines_for(parts.task)
+                    for one in baseline_outcomes(baseline, parts.test, index, parts.task)
+                ]
+        write(path, found)
+    return {where: [Outcome.from_json(one) for one in many] for where, many in read(path).items()}
+
+
+def tables(asked: argparse.Namespace) -> Iterator[str]:
+    """Yield the tables of what there is."""
+    for name in asked.sets.split(","):
+        if name.startswith("encoder-"):
+            continue
+        runs = {cell: read(file_of(asked.work, cell)) for cell in cells(asked) if cell.data == name
+                and file_of(asked.work, cell).is_file()}  # fmt: skip
+        first = baselines(name, asked)
+        for where in first or {key: () for run in runs.values() for key in run["outcomes"]}:
+            yield table_of(name, where, first.get(where, []), runs)
+    effects = [cell for cell in cells(asked) if cell.method == "encoder" and file_of(asked.work, cell).is_file()]
+    if effects:
+        yield effect_table([(cell.data, read(file_of(asked.work, cell))["effect"]) for cell in effects])
+
+
+def main() -> int:
+    """Run the cells that are not there yet and print the tables."""
+    asked = wanted()
+    asked.work.mkdir(parents=True, exist_ok=True)
+    os.environ["SHOTWISE_HOME"] = str(asked.work / "home")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if asked.minutes:
+        timer = threading.Timer(60 * asked.minutes, stop.set)
+        timer.daemon = True
+        timer.start()
+    if not asked.print:
+        for cell in cells(asked):
+            if stop.is_set():
+                break
+            if not file_of(asked.work, cell).is_file() and not too_long(cell, asked.work):
+                say(f"{cell.name} …")
+                if not run_cell(cell, asked, stop):
+                    break
+    if not stop.is_set() or asked.print:
+        print("\n\n".join(tables(asked)))
+    return 130 if stop.is_set() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

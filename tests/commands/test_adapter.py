@@ -1,0 +1,102 @@
+import json
+import re
+
+import pytest
+
+from assistant import paths
+from assistant.cli import run
+from assistant.commands.adapter_options import LearningOptions
+from assistant.commands.adapter_train import ticker_line
+from assistant.finetuning.generators.progress import Progress
+from assistant.finetuning.generators.settings import GeneratorSettings
+
+# peft 0.21 asks transformers for a name that 5.23 has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+TRAIN = ("adapter", "train", "reviews", "--name", "mine", "--rows", "12", "--steps", "2", "--batch-size", "2")
+
+
+@pytest.fixture
+def shotwise(capsys):
+    """A function that runs a command line and returns exit code, stdout and stderr."""
+
+    def call(*words):
+        capsys.readouterr()
+        code = run(list(words))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_an_adapter_is_trained_listed_shown_compared_and_deleted(shotwise, home):
+    code, out, err = shotwise(*TRAIN)
+    assert code == 0, err
+    assert "Use it: --adapter mine" in out
+    assert re.search(r"LoRA: 98,304 of 8,2\d\d,\d\d\d parameters \(1\.19%\) are learnt, from 11 rows", err)
+    assert "tokens/s" in err
+
+    code, out, _ = shotwise("adapter", "list", "--json")
+    assert code == 0
+    assert "mine" in [entry["name"] for entry in json.loads(out)]
+
+    code, out, _ = shotwise("adapter", "show", "mine")
+    assert code == 0
+    assert "98,304 of" in out
+    assert "reviews: 11 learnt, 1 set apart" in out
+
+    code, out, err = shotwise("adapter", "compare", "mine", "--limit", "4", "--json")
+    assert code == 0, err
+    assert json.loads(out)["n"] == 4
+    assert "scores    reviews, n = 4" in shotwise("adapter", "show", "mine")[1]
+
+    code, out, _ = shotwise("adapter", "delete", "mine", "--yes")
+    assert code == 0
+    assert not (home / "adapters" / "mine").exists()
+
+
+def test_an_adapter_that_was_made_otherwise_is_shown_with_where_its_card_is(shotwise):
+    code, out, _ = shotwise("adapter", "show", "question-types")
+    assert code == 0
+    assert "question-types: lora for demo\n" in out
+    assert f"see {paths.demo() / 'adapter' / 'README.md'}" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--name", "none"), "'none' stands for the base model alone."),
+        (("--method", "lore"), "There is no method of fine-tuning named 'lore'. Did you mean lora"),
+        (("--rank", "0"), "The rank must be from 1 to 512, not 0."),
+        (("--model", "scripted"), "The scripted model has no weights to adapt."),
+        (("--model", "/nowhere"), "There is no folder '/nowhere'"),
+        (("--name", "../x"), "cannot be the name"),
+        (("--check-forgetting", "nowhere"), "Which task is it?"),
+        (("--strategy", "zero-shot-cot"), "A row has one right reply"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_sentence_and_code_2(words, said, shotwise):
+    code, out, err = shotwise(*TRAIN, *words)
+    assert (code, out) == (2, "")
+    assert said in err.splitlines()[-1]
+
+
+def test_what_is_not_there_cannot_be_shown_merged_or_compared(shotwise):
+    for words in (("show", "no"), ("merge", "no", "--to", "new"), ("compare", "no"), ("delete", "no", "--yes")):
+        code, _, err = shotwise("adapter", *words)
+        assert code == 2
+        assert "There is no adapter 'no'" in err
+
+
+def test_the_options_are_the_settings_with_their_defaults():
+    assert LearningOptions().settings() == GeneratorSettings()
+    assert set(LearningOptions.__dataclass_fields__) == set(GeneratorSettings.__dataclass_fields__)
+
+
+def test_the_line_of_progress_has_speed_time_and_memory():
+    line = ticker_line(
+        Progress(
+            "running", "Step 3 of 9: loss 1.200.", 3, 9, 1.2, tokens_per_second=1234.5, seconds_left=42, peak_mb=812
+        )
+    )
+    assert line == "Step 3 of 9: loss 1.200, 1,234 tokens/s, 42 s left, 812 MB"
+    assert ticker_line(Progress("done", "Saved in x.", peak_mb=812)) == "Saved in x"

@@ -1,0 +1,63 @@
+"""`shotwise encoder …`, as a person types it."""
+
+import json
+
+import pytest
+
+from tests.test_cli import one_sentence, shotwise
+from tests.tiny_models import reviews, save_bert
+from tests.toys import write_reviews
+
+__all__ = ["shotwise"]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return str(save_bert(tmp_path_factory.mktemp("bert")))
+
+
+@pytest.fixture
+def train(bert, home):
+    path = home / "rows.jsonl"
+    lines = [{"id": one.id, **one.inputs, "label": one.targets[0]} for one in reviews(120)]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return [
+        *("encoder", "train", str(path), "--name", "mine", "--encoder", bert, "--task", "sentiment"),
+        *("--epochs", "1", "--learning-rate", "0.003", "--max-tokens", "32", "--device", "cpu"),
+    ]
+
+
+def test_an_encoder_is_trained_measured_listed_and_used(shotwise, train, home):
+    code, out, err = shotwise(*train)
+    assert code == 0, err
+    assert "BatchHardSoftMarginTripletLoss" in out
+    assert [line.split()[0] for line in out.splitlines() if line.startswith(("before", "after"))] == ["before", "after"]
+    assert "Difference, paired:" in out
+    assert "mine" in shotwise("encoder", "list")[1]
+    (one,) = json.loads(shotwise("encoder", "list", "--json")[1])
+    (effect,) = one["effect"].values()
+    assert effect["difference"] == pytest.approx(effect["after"]["accuracy"] - effect["before"]["accuracy"])
+    built = shotwise(
+        *("index", "build", str(write_reviews(home)), "--name", "by-mine", "--input", "text", "--output", "label"),
+        *("--encoder", str(home / "adapters" / "mine")),
+    )
+    assert built[0] == 0, built
+    assert json.loads(shotwise("index", "list", "--json")[1])[0]["name"] == "by-mine"
+
+
+def test_there_may_be_none_yet(shotwise):
+    assert "No encoder was trained here yet" in shotwise("encoder", "list")[2]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("encoder", "train", "reviews", "--name", "../x"),
+        ("encoder", "train", "reviews", "--name", "x", "--loss", "magic"),
+        ("encoder", "train", "reviews", "--name", "x", "--encoder", "no/such/folder/at/all"),
+        ("encoder", "train", "word-problems", "--name", "x"),
+        ("encoder", "train", "reviews", "--name", "x", "--batch-size", "1"),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(shotwise, words):
+    one_sentence(shotwise(*words))
