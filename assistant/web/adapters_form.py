@@ -39,7 +39,8 @@ class TrainingForm:
     rows: int = ROWS
     epochs: float = _DEFAULT.epochs
     batch_size: int = _DEFAULT.batch_size
-    learning_rate: float | None = None
+    learning_rate: str = ""
+    """As typed; empty: the method's own."""
     validation: float = _DEFAULT.validation
     k: int = _DEFAULT.k
     seed: int = _DEFAULT.seed
@@ -111,6 +112,15 @@ def about_training(form: TrainingForm) -> str:
     return f"At most {form.rows:,} rows, {form.epochs:g} times each{kept}; prompts {prompts}. The result is {result}."
 
 
+def _rate(typed: str) -> float | None:
+    try:
+        return float(typed) if typed.strip() else None
+    except ValueError:
+        raise SettingError(
+            f"The learning rate must be a number, not '{typed.strip()}'.", "Give one like 0.0005, or leave it empty."
+        ) from None
+
+
 def arguments(form: TrainingForm, name: str, model: ModelSettings) -> list[str]:
     """Return the arguments of `shotwise` for this form.
 
@@ -128,7 +138,7 @@ def arguments(form: TrainingForm, name: str, model: ModelSettings) -> list[str]:
         virtual_tokens=form.virtual_tokens,
         epochs=form.epochs,
         batch_size=form.batch_size,
-        learning_rate=form.learning_rate,
+        learning_rate=_rate(form.learning_rate),
         validation=form.validation,
         k=form.k,
         strategy=DEFAULT_STRATEGY,
