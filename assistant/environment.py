@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
+_SPEAKS_WHEN_IMPORTED = "bitsandbytes.backends.cpu.ops"
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -21,7 +23,7 @@ def available_cores() -> int:
 
 
 def prepare_environment() -> None:
-    """Set thread counts, waiting policy and privacy switches where the user has set nothing.
+    """Set thread counts, waiting policy and privacy switches where the user has set nothing; keep an import quiet.
 
     Idle OpenMP threads that spin instead of sleeping made two busy cores ten times slower; no
     other setting had such an effect.
@@ -38,3 +40,5 @@ def prepare_environment() -> None:
         "DO_NOT_TRACK": "1",
     }.items():
         os.environ.setdefault(name, value)
+    # Whoever imports peft imports it, and is told of a faster way to multiply that no user asked for.
+    logging.getLogger(_SPEAKS_WHEN_IMPORTED).setLevel(logging.ERROR)

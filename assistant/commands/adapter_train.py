@@ -116,6 +116,9 @@ def ticker_line(progress: Progress) -> str:
 
 
 def _told(name: str, record: Mapping[str, Any], folder: str) -> str:
+    from assistant.finetuning.generators.card import adapter_option
+    from assistant.finetuning.generators.methods import find_method
+
     train, best = record["curve"]["train"], record["best"]
     whole = record["settings"]["method"] == "full"
     lines = [
@@ -125,6 +128,7 @@ def _told(name: str, record: Mapping[str, Any], folder: str) -> str:
     ]
     if best is not None:
         lines.append(f"Kept: the weights of step {best['step']:,}, validation loss {best['validation_loss']:.3f}.")
-    lines.append(f"Use it: --model {folder}" if whole else f"Use it: --adapter {name}")
+    served = f"--model {folder}" if whole else adapter_option(name, find_method(record["settings"]["method"]))
+    lines.append(f"Use it: {served}")
     lines.append(f"Compare it with its base: shotwise adapter compare {name}")
     return "\n".join(lines)

@@ -34,6 +34,7 @@ from assistant.finetuning.generators.adapting import Counts, adapted, count_para
 from assistant.finetuning.generators.card import card
 from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, step_of
 from assistant.finetuning.generators.examples import Encoded, ExampleWriter, check_strategy
+from assistant.finetuning.generators.learnt_tokens import logits_of_learnt_tokens
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.progress import DONE, FAILED, STATE_FILE, STOPPED, Report, Teller, curve_of
 from assistant.finetuning.generators.settings import GeneratorSettings
@@ -229,7 +230,7 @@ def _train(trainer: Any, run: Path, settings: GeneratorSettings) -> None:
         if is_exhausted(history, settings.patience):
             trainer.args.max_steps = step_of(checkpoint)  # all that is left is to load the best weights
     try:
-        with quiet_libraries():
+        with quiet_libraries(), logits_of_learnt_tokens():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (RuntimeError, MemoryError) as error:
         known = as_memory_error(error, settings)
