@@ -43,6 +43,7 @@ class Training:
     def ours(self) -> None:
         """Train as `adapter train` does, without loading and saving."""
         from assistant.finetuning.generators.adapting import adapted, quiet_libraries
+        from assistant.finetuning.generators.learnt_tokens import logits_of_learnt_tokens
         from assistant.finetuning.generators.progress import Teller
         from assistant.finetuning.generators.trainers import Work, new_trainer
 
@@ -54,7 +55,7 @@ class Training:
             teller = Teller(Path(folder), lambda progress: None, cuda=False)
             trainer = new_trainer(work, self.settings, teller, threading.Event())
             trainer.args.save_strategy = "no"
-            with quiet_libraries():
+            with quiet_libraries(), logits_of_learnt_tokens():
                 trainer.train()
             self.losses["ours"] = _last_loss(trainer)
 
