@@ -91,6 +91,12 @@ def adapted(network: Any, settings: GeneratorSettings, *, encoder_decoder: bool,
     return model
 
 
+def width_of(network: Any) -> int | None:
+    """Return how many numbers stand for a token between two layers; None: the config does not tell."""
+    width = getattr(network.config.get_text_config(decoder=True), "hidden_size", None)
+    return int(width) if width else None
+
+
 def count_parameters(model: Any) -> Counts:
     """Return how many parameters are learnt, quantised ones counted as what they stand for."""
     if hasattr(model, "get_nb_trainable_parameters"):

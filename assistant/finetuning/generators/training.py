@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +30,7 @@ from assistant.finetuning.generators.adapter_record import (
     training_record,
     write_record,
 )
-from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries
+from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries, width_of
 from assistant.finetuning.generators.card import card
 from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, step_of
 from assistant.finetuning.generators.examples import Encoded, ExampleWriter, check_strategy
@@ -108,6 +108,7 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
         base = load_base(_model_settings(order))
         for note in base.notes:
             tell(note)
+        order = replace(order, settings=order.settings.at_width(width_of(base.network)))
         plan = plan_of(base, order.mixture, order.settings)
         _keep_plan(run, plan, order)
         teller = Teller(run, report, base.network.device.type == "cuda")

@@ -110,7 +110,7 @@ def test_the_record_says_what_it_was_made_of(train):
     assert record == json.loads(json.dumps(trained.record))
     assert record["base"]["weights_sha256"]["model.safetensors"]
     assert record["rows"]["learnt"] + record["rows"]["validation"] == 24
-    assert record["settings"]["learning_rate"] == METHODS["lora"].learning_rate
+    assert record["settings"]["learning_rate"] == METHODS["lora"].rate_at(32)
     assert [step for step, _ in record["curve"]["train"]] == [1, 2, 3, 4]
     assert record["best"]["validation_loss"] == min(loss for _, loss in record["curve"]["validation"])
     card = (trained.folder / "README.md").read_text()
