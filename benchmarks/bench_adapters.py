@@ -41,8 +41,9 @@ from assistant.finetuning.generators.shelf import Entry, delete, find_tuned, lis
 from assistant.finetuning.generators.training import Order, train_generator  # noqa: E402
 from assistant.settings import ModelSettings  # noqa: E402
 
-ORDER = ("lora", "full", "prompt-tuning", "prefix-tuning", "ia3", "ln-tuning", "dora", "qlora")
-"""Of the cells; the table has the order of the table of methods."""
+WIDE = "lora:all-linear"
+ORDER = ("lora", "full", WIDE, "prompt-tuning", "prefix-tuning", "ia3", "ln-tuning", "dora", "qlora")
+"""Of the cells, a method with its targets if they are not its own; the table has the order of the table of methods."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Return the name of its file and of what is trained."""
-        return f"{self.data}-{self.method}-{self.seed}"
+        return f"{self.data}-{self.method.replace(':', '-')}-{self.seed}"
 
 
 def wanted() -> argparse.Namespace:
@@ -127,8 +128,16 @@ def trained(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> Ent
     """Return what the cell's training came to; None: paused."""
     if cell.name in {entry.name for entry in list_adapters()}:
         return find_tuned(cell.name)
+    method, _, targets = cell.method.partition(":")
     data = training_data(Place(asked.set, data_dir=asked.data), rows=asked.rows)
-    settings = GeneratorSettings(method=cell.method, steps=asked.steps, patience=0, seed=cell.seed, device=asked.device)
+    settings = GeneratorSettings(
+        method=method,
+        targets=targets or GeneratorSettings.targets,
+        steps=asked.steps,
+        patience=0,
+        seed=cell.seed,
+        device=asked.device,
+    )
     spent = spent_file(asked.work, cell)
     before = read_cell(spent)["cpu_seconds"] if spent.is_file() else 0.0
     begun = time.process_time()
@@ -155,7 +164,9 @@ class Lines:
 def tables(asked: argparse.Namespace) -> Iterator[str]:
     """Yield the tables of what there is: what was gained, and what was forgotten."""
     runs = {cell: read_cell(file_of(asked.work, cell)) for cell in cells(asked) if file_of(asked.work, cell).is_file()}
-    ordered = sorted(runs.items(), key=lambda one: ([*METHODS].index(one[0].method), one[0].seed))
+    ordered = sorted(
+        runs.items(), key=lambda one: ([*METHODS].index(one[0].method.partition(":")[0]), one[0].method, one[0].seed)
+    )
     head = ("method", "seed", "rate", "numbers that learn", "MB", "CPU s", "base", "adapted", "difference (95 %)", "")
     yield "\n".join(
         [f"### {asked.set}", "", line(head), line(["---"] * len(head))]
