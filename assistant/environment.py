@@ -6,7 +6,6 @@ import logging
 import os
 from pathlib import Path
 
-_SPEAKS_WHEN_IMPORTED = "bitsandbytes.backends.cpu.ops"
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -23,7 +22,7 @@ def available_cores() -> int:
 
 
 def prepare_environment() -> None:
-    """Set thread counts, waiting policy and privacy switches where the user has set nothing; keep an import quiet.
+    """Set thread counts, waiting policy and privacy switches where the user has set nothing.
 
     Idle OpenMP threads that spin instead of sleeping made two busy cores ten times slower; no
     other setting had such an effect.
@@ -40,5 +39,5 @@ def prepare_environment() -> None:
         "DO_NOT_TRACK": "1",
     }.items():
         os.environ.setdefault(name, value)
-    # Whoever imports peft imports it, and is told of a faster way to multiply that no user asked for.
-    logging.getLogger(_SPEAKS_WHEN_IMPORTED).setLevel(logging.ERROR)
+    # Where bitsandbytes is installed, every command that loads a model would tell of a package that nothing needs.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
