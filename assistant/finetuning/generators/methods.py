@@ -87,7 +87,7 @@ METHODS = {
             title="(IA)³",
             about="One factor for each key, value and inner feed-forward activation.",
             form="weights",
-            learning_rate=3e-3,
+            learning_rate=5e-3,
             source="Liu et al. 2022, Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than "
             "In-Context Learning",
             peft_type="IA3",
@@ -97,7 +97,7 @@ METHODS = {
             title="Norm tuning",
             about="Only the weights of the normalisation layers.",
             form="weights",
-            learning_rate=1e-3,
+            learning_rate=5e-3,
             source="Zhao et al. 2023, Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning",
             peft_type="LN_TUNING",
         ),
