@@ -18,14 +18,11 @@ another one.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +31,7 @@ from assistant.environment import prepare_environment
 
 prepare_environment()
 
+from benchlib import read_cell, say, stop_on_request, write_cell  # noqa: E402
 from classifier_tables import effect_table, table_of  # noqa: E402
 
 from assistant import paths  # noqa: E402
@@ -152,24 +150,10 @@ def file_of(work: Path, cell: Cell) -> Path:
     return work / f"{cell.name}.json.gz"
 
 
-def write(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_suffix(".tmp")
-    with gzip.open(draft, "wt", encoding="utf-8") as stream:
-        json.dump(record, stream)
-    os.replace(draft, path)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return what `write` wrote."""
-    with gzip.open(path, "rt", encoding="utf-8") as stream:
-        return json.load(stream)
-
-
 def too_long(cell: Cell, work: Path) -> bool:
     """Return whether the method's first run took so long that this seed is left out."""
     first = file_of(work, replace(cell, seed=0))
-    return cell.seed >= FEW_SEEDS and first.is_file() and read(first)["seconds"] > LONG_S
+    return cell.seed >= FEW_SEEDS and first.is_file() and read_cell(first)["seconds"] > LONG_S
 
 
 def run_cell(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> bool:
@@ -200,7 +184,7 @@ def run_cell(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> bo
         for where, one_parts in found.items()
     }
     kept = ("seconds", "parameters", "settings", "base", "data", "best", "steps", "versions")
-    write(file_of(asked.work, cell), {**{key: trained.record[key] for key in kept}, "outcomes": outcomes})
+    write_cell(file_of(asked.work, cell), {**{key: trained.record[key] for key in kept}, "outcomes": outcomes})
     delete_classifier(cell.name)
     return True
 
@@ -228,7 +212,7 @@ def run_encoder(cell: Cell, asked: argparse.Namespace, stop: threading.Event) ->
     both = (asked.encoder, str(paths.adapters() / cell.name))
     effect = effect_on_neighbours(cell.name, both, parts.train, parts.test, parts.task)
     seconds = round(time.monotonic() - began, 1)
-    write(file_of(asked.work, cell), {"seconds": seconds, "effect": effect, "settings": settings.to_json()})
+    write_cell(file_of(asked.work, cell), {"seconds": seconds, "effect": effect, "settings": settings.to_json()})
     return True
 
 
@@ -243,11 +227,6 @@ class Lines:
         if progress.dev_loss is not None or time.monotonic() - self._told > 30:
             self._told = time.monotonic()
             say(f"{self._name}: {progress.sentence}")
-
-
-def say(text: str) -> None:
-    """Print talk."""
-    print(text, file=sys.stderr, flush=True)
 
 
 # Tables
@@ -267,8 +246,8 @@ def baselines(name: str, asked: argparse.Namespace) -> dict[str, list[Outcome]]:
                     for baseline in baselines_for(parts.task)
                     for one in baseline_outcomes(baseline, parts.test, index, parts.task)
                 ]
-        write(path, found)
-    return {where: [Outcome.from_json(one) for one in many] for where, many in read(path).items()}
+        write_cell(path, found)
+    return {where: [Outcome.from_json(one) for one in many] for where, many in read_cell(path).items()}
 
 
 def tables(asked: argparse.Namespace) -> Iterator[str]:
@@ -276,14 +255,14 @@ def tables(asked: argparse.Namespace) -> Iterator[str]:
     for name in asked.sets.split(","):
         if name.startswith("encoder-"):
             continue
-        runs = {cell: read(file_of(asked.work, cell)) for cell in cells(asked) if cell.data == name
+        runs = {cell: read_cell(file_of(asked.work, cell)) for cell in cells(asked) if cell.data == name
                 and file_of(asked.work, cell).is_file()}  # fmt: skip
         first = baselines(name, asked)
         for where in first or {key: () for run in runs.values() for key in run["outcomes"]}:
             yield table_of(name, where, first.get(where, []), runs)
     effects = [cell for cell in cells(asked) if cell.method == "encoder" and file_of(asked.work, cell).is_file()]
     if effects:
-        yield effect_table([(cell.data, read(file_of(asked.work, cell))["effect"]) for cell in effects])
+        yield effect_table([(cell.data, read_cell(file_of(asked.work, cell))["effect"]) for cell in effects])
 
 
 def main() -> int:
@@ -291,13 +270,7 @@ def main() -> int:
     asked = wanted()
     asked.work.mkdir(parents=True, exist_ok=True)
     os.environ["SHOTWISE_HOME"] = str(asked.work / "home")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    if asked.minutes:
-        timer = threading.Timer(60 * asked.minutes, stop.set)
-        timer.daemon = True
-        timer.start()
+    stop = stop_on_request(asked.minutes)
     if not asked.print:
         for cell in cells(asked):
             if stop.is_set():

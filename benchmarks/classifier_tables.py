@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from benchlib import line
+
 from assistant.evaluation.metrics.leaderboard import pairs_of, summarise
 from assistant.evaluation.outcomes import Outcome
 from assistant.finetuning.classifiers.methods import METHODS
@@ -94,8 +96,3 @@ def interval(row: Mapping[str, Any], key: str) -> str:
     """Return a share in percent with its interval."""
     low, high = row[f"{key}_interval"]
     return f"{100 * row[key]:.1f} ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def line(cells_: Sequence[str]) -> str:
-    """Return one row of a Markdown table."""
-    return f"| {' | '.join(cells_)} |"

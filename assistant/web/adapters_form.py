@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.errors import DataError, ModelError, SettingError
-from assistant.finetuning.generators.methods import METHODS, find_method
+from assistant.finetuning.generators.methods import METHODS, WIDTH, find_method
 from assistant.finetuning.generators.settings import ROWS, TARGETS, GeneratorSettings
 from assistant.generation.adapters import folder_of_new
 from assistant.settings import DEFAULT_STRATEGY, ModelSettings
@@ -94,7 +94,7 @@ def target_choices() -> Choices:
 
 def rate_about(name: str) -> str:
     """Return what an empty learning rate means."""
-    return f"Empty: {find_method(name).learning_rate:g}, this method's own."
+    return f"Empty: this method's own, {find_method(name).learning_rate:g} at width {WIDTH:,}, more if narrower."
 
 
 def matters(method: str, setting: str) -> bool:
