@@ -11,6 +11,8 @@ from assistant.finetuning.classifiers.methods import FULL, Method, find_method
 from assistant.settings import EncoderSettings
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+BFLOAT16 = "bfloat16"
+DTYPES = ("auto", "float32", BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class ClassifierSettings:
     """Of new weights, dropout and the order of the rows."""
     device: str = "auto"
     """`auto`: a GPU if there is one, else the CPU."""
+    dtype: str = "auto"
+    """In which matrices are multiplied; the weights stay float32. `auto`: bfloat16 on a CUDA GPU that has it, else
+    float32. A CPU without instructions for bfloat16 is slower by it, not faster."""
     virtual_tokens: int = 20
     """Vectors of a soft prompt."""
     rank: int = 8
@@ -51,6 +56,8 @@ class ClassifierSettings:
         find_method(self.method)
         if self.device not in DEVICES:
             raise SettingError(f"There is no device '{self.device}'.", f"Choose from: {', '.join(DEVICES)}.")
+        if self.dtype not in DTYPES:
+            raise SettingError(f"There is no dtype '{self.dtype}'.", f"Choose from: {', '.join(DTYPES)}.")
         for name, least, most in (
             ("max_tokens", 4, 131_072),
             ("words", 1, 1_000_000),

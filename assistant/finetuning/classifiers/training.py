@@ -200,4 +200,4 @@ def load_features_body(base: Base, settings: ClassifierSettings) -> features.Bod
     tokenizer = load_tokenizer(base.folder, base.name)
     body = load_body(base).to(trainer.chosen_device(settings.device)).eval()
     limit = network.max_tokens(body, tokenizer, settings)
-    return features.Body(body, tokenizer, limit, settings.words, 2 * settings.batch_size)
+    return features.Body(body, tokenizer, limit, settings.words, 2 * settings.batch_size, settings.dtype)
