@@ -80,14 +80,20 @@ def differences(outcomes: Sequence[Outcome], task: Any) -> Iterator[str]:
 
 def effect_table(effects: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Return what fine-tuned encoders change, as Markdown."""
-    lines = ["### The vote of the nearest, before and after the encoder was fine-tuned", ""]
-    lines += [line(("set", "rows", "n", "before", "after", "difference, paired")), line(["---"] * 6)]
+    lines = ["### What the nearest rows are worth, before and after the encoder was fine-tuned", ""]
+    lines += [line(("set", "rows", "k", "", "n", "before", "after", "difference, paired")), line(["---"] * 8)]
     for name, one in effects:
-        low, high = (100 * bound for bound in one["interval"])
-        gap = f"{100 * one['difference']:+.1f} ({low:+.1f} to {high:+.1f}), {one['verdict']}"
-        cells_ = (name.removeprefix("encoder-"), f"{one['rows']:,}", f"{one['n']:,}")
-        lines.append(line((*cells_, interval(one["before"], "accuracy"), interval(one["after"], "accuracy"), gap)))
+        head = (name.removeprefix("encoder-"), f"{one['rows']:,}", str(one["k"]))
+        lines.append(line((*head, "their vote", *_effect_cells(one))))
+        if asked := one.get("few_shot"):
+            lines.append(line((*head, f"shown to {asked['model']} ({asked['strategy']})", *_effect_cells(asked))))
     return "\n".join(lines)
+
+
+def _effect_cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = (100 * bound for bound in one["interval"])
+    gap = f"{100 * one['difference']:+.1f} ({low:+.1f} to {high:+.1f}), {one['verdict']}"
+    return (f"{one['n']:,}", interval(one["before"], "accuracy"), interval(one["after"], "accuracy"), gap)
 
 
 def interval(row: Mapping[str, Any], key: str) -> str:
