@@ -25,7 +25,7 @@ def new_network(base: Base, tokenizer: Any, labels: tuple[str, ...], settings: C
     from transformers import set_seed
 
     set_seed(settings.seed)
-    network = load_with_head(base.folder, base.name, labels, tokenizer.pad_token_id)
+    network = load_with_head(base.folder, base.name, labels, tokenizer.pad_token_id, settings.attention_dropout)
     if settings.row.is_peft:
         return _with_adapter(network, settings)
     if settings.method != methods.FULL:

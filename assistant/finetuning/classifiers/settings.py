@@ -39,6 +39,9 @@ class ClassifierSettings:
     """Of AdamW."""
     warmup: float = 0.1
     """Share of all steps in which the learning rate rises from 0."""
+    attention_dropout: float | None = None
+    """Share of the attention's weights that is dropped while learning; None: as the model has it. On a CPU, 0 halves
+    a step over long texts: numbers are drawn for every pair of tokens, and the fast attention cannot drop."""
     seed: int = 0
     """Of new weights, dropout and the order of the rows."""
     device: str = "auto"
@@ -75,6 +78,8 @@ class ClassifierSettings:
             raise SettingError(f"The learning rate must be above 0 and at most 10, not {self.learning_rate}.")
         if not 0 <= self.weight_decay <= 1:
             raise SettingError(f"The weight decay must be from 0 to 1, not {self.weight_decay}.")
+        if self.attention_dropout is not None and not 0 <= self.attention_dropout < 1:
+            raise SettingError(f"The attention dropout must be from 0 to below 1, not {self.attention_dropout}.")
         if not 0 <= self.warmup < 1:
             raise SettingError(f"The warmup must be from 0 to below 1, not {self.warmup}.")
 
