@@ -63,6 +63,7 @@ def differences(outcomes: Sequence[Outcome], task: Any) -> Iterator[str]:
         ("frozen-head", "last-2"),
         ("last-2", "full"),
         ("frozen-head", "soft-prompt"),
+        ("soft-prompt-full", "full"),
         ("lora", "full"),
         ("knn-vote", "full"),
         ("logistic-regression", "feature-based"),

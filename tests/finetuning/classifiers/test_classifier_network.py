@@ -84,6 +84,17 @@ def test_a_soft_prompt_learns_its_vectors_and_the_head(bert, settings):
     assert trained == 5 * WIDTH + head
 
 
+def test_a_soft_prompt_of_which_the_encoder_learns_too_leaves_its_embeddings_alone(bert, settings):
+    network = made(bert, settings("soft-prompt-full", virtual_tokens=5))
+    names = learning(network)
+    assert len({name.split(".layer.")[1].split(".")[0] for name in names if ".layer." in name}) == LAYERS
+    assert not any("word_embeddings" in name for name in names)
+    full = sum(parameter.numel() for name, parameter in network.named_parameters() if name in names)
+    body = parameter_counts(made(bert, settings("full")))[0]
+    embeddings = parameter_counts(network.get_base_model().get_submodule("bert.embeddings"))[1]
+    assert full == 5 * WIDTH + body - embeddings
+
+
 def test_a_soft_prompt_begins_as_words_that_the_model_knows(bert, settings):
     import torch
 

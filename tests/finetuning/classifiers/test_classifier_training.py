@@ -62,7 +62,7 @@ def test_a_frozen_body_is_saved_as_it_was(settings, bert):
     assert set(before) - same == {"pooler.dense.weight", "pooler.dense.bias"}
 
 
-@pytest.mark.parametrize("method", ["lora", "soft-prompt"])
+@pytest.mark.parametrize("method", ["lora", "soft-prompt", "soft-prompt-full"])
 def test_an_adapter_loads_in_plain_peft_and_says_the_same(method, settings, bert):
     import peft
     import torch
