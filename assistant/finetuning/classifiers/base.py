@@ -93,13 +93,25 @@ def quiet_loading() -> Iterator[None]:
     """Keep transformers from saying at length that a new head is new, and from drawing bars."""
     from transformers.utils import logging as theirs
 
-    bars, level = theirs.is_progress_bar_enabled(), theirs.get_verbosity()
-    theirs.disable_progress_bar()
+    level = theirs.get_verbosity()
     theirs.set_verbosity(logging.ERROR)
+    try:
+        with without_bars():
+            yield
+    finally:
+        theirs.set_verbosity(level)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep transformers from drawing bars: one for every checkpoint, between the lines about the training."""
+    from transformers.utils import logging as theirs
+
+    bars = theirs.is_progress_bar_enabled()
+    theirs.disable_progress_bar()
     try:
         yield
     finally:
-        theirs.set_verbosity(level)
         if bars:
             theirs.enable_progress_bar()
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from assistant.errors import RunProblem, SettingError
 from assistant.finetuning.classifiers import progress
+from assistant.finetuning.classifiers.base import without_bars
 from assistant.finetuning.classifiers.batches import trainer_of_like_lengths, uses_bfloat16
 from assistant.finetuning.classifiers.progress import Progress, Tell
 from assistant.finetuning.classifiers.settings import ClassifierSettings
@@ -152,13 +153,11 @@ def run(trainer: Any, patience: int, folder: Path) -> None:
     checkpoint = last_checkpoint(folder)
     state = {"global_step": -1} if checkpoint is None else state_of(checkpoint)
     progress.forget_after(folder, state["global_step"])
-    if checkpoint is None:
-        trainer.train()
-        return
-    if _ended_early(state, patience):
+    if checkpoint is not None and _ended_early(state, patience):
         # Killed after its last step and before it was saved: no further step may be taken.
         trainer.args.max_steps = state["global_step"]
-    trainer.train(resume_from_checkpoint=str(checkpoint))
+    with without_bars():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
 
 
 def chosen_device(name: str) -> str:
