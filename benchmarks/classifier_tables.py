@@ -51,8 +51,25 @@ def table_of(name: str, where: str, first: Sequence[Outcome], runs: Mapping[Any,
         )  # fmt: skip
     for system, right, f1, classes, note in PUBLISHED[name]:
         lines.append(line((f"*{system}* ({note})", "–", "–", right, f1, classes, "–", "–")))
-    lines += ["", *differences(outcomes, task)]
+    lines += ["", *differences(outcomes, task), "", *ways(runs)]
     return "\n".join(lines)
+
+
+def ways(runs: Mapping[Any, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how each method was trained, as its first run says, and what early stopping made of it."""
+    for method in METHODS:
+        own = [run for cell, run in runs.items() if cell.method == method]
+        if not own or not own[0]["steps"]:
+            continue
+        settings, steps = own[0]["settings"], -(-own[0]["data"]["rows"] // own[0]["settings"]["batch_size"])
+        made = ", ".join(f"{run['steps'] / steps:g}" for run in own)
+        kept = ", ".join(f"{run['best']['step'] / steps:g}" for run in own)
+        dropout = settings.get("attention_dropout")
+        yield (
+            f"- {method}: learning rate {settings['learning_rate']:g}, {settings['epochs']} passes at most, "
+            f"{made} made, that after pass {kept} kept; {settings['dtype']}, attention dropout "
+            f"{'of the model' if dropout is None else format(dropout, 'g')}"
+        )
 
 
 def differences(outcomes: Sequence[Outcome], task: Any) -> Iterator[str]:

@@ -201,6 +201,8 @@ def _load(base: Base, settings: EncoderTraining) -> Any:
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise ModelError(f"The encoder '{base.name}' cannot be loaded: {error}") from error
+    # No card is written, so no examples for one are drawn from the rows.
+    model.model_card_data.generate_widget_examples = False
     return model.float()
 
 
