@@ -87,7 +87,7 @@ class Worker:
         def told(_: str, progress: object) -> None:
             self._tell(f"embedding {getattr(progress, 'done', 0):,} of {len(rows):,} rows")
 
-        with index_of(name, "default", rows, self._experiment.material.task, told) as index:
+        with index_of(name, self._experiment.encoder, rows, self._experiment.material.task, told) as index:
             _ = index.encoder
             yield index
 

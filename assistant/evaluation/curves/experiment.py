@@ -16,6 +16,7 @@ from assistant.evaluation.curves.settings import CurveSettings
 from assistant.evaluation.running.planning import prompts_sha256
 from assistant.generation.loading import SCRIPTED
 from assistant.prompting.strategies import find_strategy
+from assistant.retrieval.encoders import DEFAULT
 from assistant.settings import NO_ADAPTER, ModelSettings, SamplingSettings
 
 
@@ -30,6 +31,8 @@ class Experiment:
     model: ModelSettings
     facts: dict[str, Any] = field(default_factory=dict)
     """Of the loaded model: what tells it from every other."""
+    encoder: str = DEFAULT
+    """Of the rows that are retrieved, and of those that vote."""
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
 
     def __post_init__(self) -> None:
@@ -71,6 +74,7 @@ class Experiment:
             "task": task.name,
             "prompts": prompts_sha256(task, [find_strategy(name) for name in ("zero-shot", "dynamic-few-shot")]),
             "model": {**self.facts, "identity": identity},
+            "encoder": self.encoder,
             "sampling": asdict(self.sampling),
         }
         text = json.dumps(shared, sort_keys=True, default=str)

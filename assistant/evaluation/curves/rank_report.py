@@ -63,9 +63,10 @@ def _over_base(gains: Contrasts) -> list[str]:
         return []
     better = [one for one in gains if one.verdict == BETTER]
     least, most = min(gains, key=lambda one: one.difference), max(gains, key=lambda one: one.difference)
-    which = "Every rank" if len(better) == len(gains) else f"{len(better)} of {len(gains)} ranks"
+    some = f"Measurably over the base: {_ranks(better)}" if better else "No rank gains measurably over the base"
+    which = "Every rank gains measurably over the base" if len(better) == len(gains) else some
     return [
-        f"{which} gains over the base: from {points(least.difference)} points (rank {least.rank}) to "
+        f"{which}; from {points(least.difference)} points (rank {least.rank}) to "
         f"{points(most.difference)} (rank {most.rank}), n = {most.n:,}."
     ]
 
@@ -73,14 +74,17 @@ def _over_base(gains: Contrasts) -> list[str]:
 def _over_lowest(steps: Contrasts) -> list[str]:
     if not steps:
         return []
-    better = [str(one.rank) for one in steps if one.verdict == BETTER]
-    if not better:
-        widest = max(one.interval.high for one in steps)
-        return [
-            f"No higher rank is measurably better than the lowest; a gain of more than {points(widest)} points "
-            "can be ruled out."
-        ]
-    return [f"Measurably better than the lowest rank: {', '.join(better)}."]
+    better = [one for one in steps if one.verdict == BETTER]
+    if better:
+        return [f"Measurably better than the lowest rank: {_ranks(better)}."]
+    widest = max(one.interval.high for one in steps)
+    return [
+        f"No higher rank is measurably better than the lowest; the intervals leave room for {points(widest)} at most."
+    ]
+
+
+def _ranks(made: Sequence[Contrast]) -> str:
+    return f"rank {', '.join(str(one.rank) for one in made)}"
 
 
 def _figures(shown: Sequence[Point], gains: Contrasts, measure: str) -> Table:
