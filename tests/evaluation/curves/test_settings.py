@@ -83,7 +83,7 @@ def test_other_settings_are_another_cell_and_names_are_safe():
 def test_the_draw_of_few_rows_is_part_of_that_of_many_and_seeds_draw_others(material):
     few, many, other = material.draw(16, 0), material.draw(64, 0), material.draw(16, 1)
     assert many[:16] == few
-    assert set(one.id for one in few) != set(one.id for one in other)
+    assert {one.id for one in few} != {one.id for one in other}
     labels = [one.output for one in few]
     assert {labels.count(label) for label in material.task.labels} <= {7, 8, 9}
 
