@@ -21,6 +21,7 @@ from assistant.finetuning.classifiers.training import Paused, train_classifier, 
 from assistant.finetuning.generators.adapter_record import TrainingData, read_record
 from assistant.finetuning.generators.adapting import quiet_libraries
 from assistant.finetuning.generators.checkpoints import last_checkpoint
+from assistant.finetuning.generators.methods import find_method
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.shelf import find_tuned
 from assistant.finetuning.generators.splitting import split
@@ -116,8 +117,11 @@ def train_adapter(cell: Cell, experiment: Experiment, stop: Event, tell: Tell) -
 def tuned_model(cell: Cell, experiment: Experiment) -> ModelSettings:
     """Return what loads the fine-tuned model of a cell: a whole one, or the base with its adapter."""
     entry = find_tuned(cell.name(experiment.mark))
-    own = {"model": str(entry.folder)} if entry.whole else {"adapter": str(entry.folder)}
-    return replace(experiment.model, **own)
+    if entry.whole:
+        return replace(experiment.model, model=str(entry.folder))
+    # What was learnt beside weights in four bits belongs beside them.
+    load_in = find_method(cell.way.method).load_in
+    return replace(experiment.model, adapter=str(entry.folder), load_in=load_in)
 
 
 def learn_classifier(cell: Cell, experiment: Experiment, stop: Event, tell: Tell) -> Learnt | None:
