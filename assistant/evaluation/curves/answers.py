@@ -159,8 +159,8 @@ class Worker:
             self._tell(f"answered {len(outcomes):,} of {len(test):,}")
         seconds = time.process_time() - began
         scores = tuple(float(one.score) for one in outcomes)
-        tokens = sum(one.prompt_tokens for one in outcomes)
-        return Scored(cell.method, cell.rows, cell.seed, cell.rank, scores, seconds, tokens)
+        tokens, dropped = (sum(getattr(one, name) for one in outcomes) for name in ("prompt_tokens", "dropped"))
+        return Scored(cell.method, cell.rows, cell.seed, cell.rank, scores, seconds, tokens, dropped=dropped)
 
 
 def _with(found: Scored, learnt: Learnt) -> Scored:

@@ -70,6 +70,8 @@ class Scored:
     """Of what was learnt, on the disk (10⁶ bytes)."""
     steps: int = 0
     """Of the training, as far as it went."""
+    dropped: int = 0
+    """Demonstrations that did not fit into the context, over all answers."""
 
     @property
     def mean(self) -> float:

@@ -46,6 +46,8 @@ class Point:
     size_mb: float
     steps: float
     interrupted: bool
+    dropped: int
+    """Demonstrations that did not fit into the context, over all answers."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def _point(place: Cell, many: Sequence[Scored], groups: Sequence[str] | None) ->
         size_mb=_mean([one.size_mb for one in many]),
         steps=_mean([one.steps for one in many]),
         interrupted=any(one.interrupted for one in many),
+        dropped=sum(one.dropped for one in many),
     )
 
 
@@ -120,16 +123,19 @@ def best_prompting(points: Sequence[Point], rows: int) -> Point | None:
 def against_prompting(found: Found, points: Sequence[Point], experiment: Experiment) -> tuple[Contrast, ...]:
     """Return every vote and every tuning against the best prompting with the same rows.
 
-    The best prompting is chosen on the rows that are answered, which favours it a little.
+    The best prompting is chosen on the rows that are answered, which favours it a little. Where a prompting that
+    was asked for is not measured yet, nothing is held against the others.
 
     Source: Miller 2024 (paired differences); Holm 1979.
     """
     places = _by_place(found)
     raw: list[tuple[Cell, Comparison]] = []
+    asked = {way.name for way in experiment.settings.ways if way.kind == "prompt"}
     for rows in sorted({point.rows for point in points if point.rows}):
         best = best_prompting(points, rows)
         others = [place for place in places if place.rows == rows and place.way.kind != "prompt"]
-        if best is not None and others:
+        complete = asked <= {place.method for place in places if place.rows == rows}
+        if best is not None and others and complete:
             raw += _compared(Cell(best.method, best.rows), others, places, experiment)
     return _corrected(raw)
 

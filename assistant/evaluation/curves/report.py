@@ -169,6 +169,10 @@ def shared_notes(shown: Sequence[Point], experiment: Experiment) -> Iterator[str
         yield f"There are {there:,} rows to draw from: that stands for {wished:,}."
     if any(point.interrupted for point in shown):
         yield "A training was interrupted: of its seconds only those of its last process are counted."
+    dropped = {f"{point.method}, {point.rows:,} rows": point.dropped for point in shown if point.dropped}
+    if dropped:
+        counts = "; ".join(f"{name}: {count:,}" for name, count in dropped.items())
+        yield f"Demonstrations that did not fit into the context and were dropped, over all answers: {counts}."
     missing = len(experiment.cells) - sum(point.seeds for point in shown)
     if missing:
         yield f"Stopped early: {missing} of {len(experiment.cells)} cells are missing."

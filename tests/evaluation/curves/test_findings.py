@@ -1,6 +1,7 @@
 """Findings on scores that were planted, so that what should be found is known."""
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -86,6 +87,21 @@ def test_without_a_measurable_gain_no_break_even_is_claimed(planted):
     shown = points_of(found, asked)
     (sentence,) = verdicts(shown, against_prompting(found, shown, asked), asked)
     assert sentence == "Up to 250 labelled rows no tuning beats the best prompting measurably (n = 200)."
+
+
+def test_nothing_is_held_against_prompting_that_is_not_measured_yet(planted):
+    found, asked = planted
+    found = {cell: one for cell, one in found.items() if (cell.method, cell.rows) != ("dynamic-few-shot", 64)}
+    made = against_prompting(found, points_of(found, asked), asked)
+    assert {one.rows for one in made} == {16, 250}
+
+
+def test_dropped_demonstrations_are_told(planted):
+    found, asked = planted
+    cell = Cell("dynamic-few-shot", 64, 1)
+    found[cell] = replace(found[cell], dropped=12)
+    notes = curve_report(asked, found).notes
+    assert any(note.endswith("dynamic-few-shot, 64 rows: 12.") for note in notes)
 
 
 def test_the_draws_luck_widens_the_interval(planted):
