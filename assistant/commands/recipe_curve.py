@@ -135,9 +135,10 @@ def run_curve(
 def _about(experiment: Experiment) -> str:
     settings, material = experiment.settings, experiment.material
     numbers = ", ".join(f"{number:,}" for number in experiment.numbers)
+    drawn = "1 draw" if settings.seeds == 1 else f"{settings.seeds} draws"
     return (
         f"{material.facts['source']}: {len(material.test):,} held-out rows; {numbers} of {len(material.pool):,} rows, "
-        f"{settings.seeds} draws; {len(experiment.cells):,} cells."
+        f"{drawn}; {len(experiment.cells):,} cells."
     )
 
 

@@ -9,7 +9,7 @@ from assistant.evaluation.curves.cells import Cell
 from assistant.evaluation.curves.experiment import Experiment
 from assistant.evaluation.curves.findings import BETTER, Contrast, Found, Point, against_place, points_of
 from assistant.evaluation.curves.plots import over_numbers
-from assistant.evaluation.curves.report import facts_of, shared_notes, table_of
+from assistant.evaluation.curves.report import draws, facts_of, shared_notes, table_of
 from assistant.evaluation.curves.ways import ZERO_SHOT
 from assistant.evaluation.reports.words import measure_of, points
 from assistant.evaluation.studies.report import StudyReport, Table, points_between, with_interval
@@ -30,7 +30,7 @@ def rank_report(experiment: Experiment, found: Found, notes: Sequence[str] = ())
         tables=[_figures(shown, gains, measure), _steps(steps)],
         plots=[over_numbers(_lines(shown), measure=measure, axis="rank", base=_base(shown))],
         notes=[
-            f"{experiment.settings.seeds} draws of the rows; alpha is twice the rank, all else is equal.",
+            f"{draws(experiment.settings.seeds)}; alpha is twice the rank, all else is equal.",
             *shared_notes(shown, experiment),
             *notes,
         ],

@@ -154,12 +154,17 @@ def _chart(shown: Sequence[Point], measure: str) -> Any:
 def _notes(shown: Sequence[Point], experiment: Experiment) -> Iterator[str]:
     settings = experiment.settings
     yield (
-        f"{settings.seeds} draws of the rows, the same for all methods; the draw of few rows is part of that of many. "
+        f"{draws(settings.seeds)}, the same for all methods; the draw of few rows is part of that of many. "
         "What a training sets apart to see when to stop counts among its rows; the dev part is not used."
     )
     if any(point.method == STATIC for point in shown):
         yield f"{STATIC} shows the first {settings.k} rows of a draw, however many there are: its line is level."
     yield from shared_notes(shown, experiment)
+
+
+def draws(seeds: int) -> str:
+    """Return how often the rows were drawn, in words."""
+    return f"{seeds} draws of the rows" if seeds > 1 else "One draw of the rows: another may come out otherwise"
 
 
 def shared_notes(shown: Sequence[Point], experiment: Experiment) -> Iterator[str]:
