@@ -23,7 +23,10 @@ FLOORS = (
     ("evaluation.metrics",),
     ("evaluation.sets", "evaluation.reports"),
     ("evaluation.running",),
-    ("evaluation.studies", "evaluation.advice", "evaluation.recipes", "evaluation.training", "evaluation.tuning"),
+    (
+        *("evaluation.studies", "evaluation.advice", "evaluation.recipes", "evaluation.training", "evaluation.tuning"),
+        "evaluation.curves",
+    ),
     ("evaluation.demo_table",),
     ("web", "api", "langchain"),
     ("commands", "cli"),

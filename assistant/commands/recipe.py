@@ -12,12 +12,13 @@ import typer
 from assistant.commands.evaluation_board import Board
 from assistant.commands.loading import load_assistant
 from assistant.commands.options import Json, ModelOptions, grouped
+from assistant.commands.recipe_curve import CurveOptions, run_curve
 from assistant.commands.running import STOPPED, PageOptions, build_bars, how_to_go_on, stop_signal
 from assistant.commands.terminal import say, show, show_json, table
 from assistant.errors import SettingError
 
 if TYPE_CHECKING:
-    from assistant.evaluation.recipes.recipe import Recipe, RecipeRun
+    from assistant.evaluation.recipes.recipe import Recipe, RecipeCurve, RecipeRun
     from assistant.evaluation.running.progress import Progress
 
 recipe_app = typer.Typer(help="Recipes: published experiments as they were run, and as they should have been.")
@@ -34,8 +35,12 @@ def list_recipes(as_json: Json = False) -> None:
     if as_json:
         show_json([{"name": one.name, "title": one.title, "about": one.about, "source": one.source} for one in recipes])
         return
-    rows = [(one.name, ", ".join(dict.fromkeys(run.data for run in one.runs)), one.about) for one in recipes]
+    rows = [(one.name, ", ".join(dict.fromkeys(_data(one))), one.about) for one in recipes]
     show(table(("recipe", "data", "about"), rows))
+
+
+def _data(recipe: Recipe) -> list[str]:
+    return [run.data for run in recipe.runs] + ([recipe.curve.data] if recipe.curve else [])
 
 
 @recipe_app.command("show")
@@ -61,14 +66,18 @@ def run_recipe(
     data: Annotated[
         str | None, typer.Option(help="Folder of public data sets [default: built-in ones, where they can stand in].")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many samples in each run.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "--test", help="At most so many samples (held-out rows) in each run.")
+    ] = None,
     *,
+    curve: CurveOptions,
     output: PageOptions,
     as_json: Json = False,
 ) -> None:
     """Run a recipe; the same command goes on where it was stopped.
 
-    Of several runs, each gets an HTML file of its own.
+    Of several runs, each gets an HTML file of its own. A learning curve (prompt-or-tune, lora-rank-sweep) takes the
+    options that begin with "Curves".
     """
     from assistant.evaluation.recipes.recipe import load_recipe
     from assistant.evaluation.recipes.report import markdown, recipe_record
@@ -78,6 +87,14 @@ def run_recipe(
     if limit is not None and limit < 1:
         raise SettingError(f"At least 1 sample must be answered, not {limit}.", "Raise --limit.")
     recipe = load_recipe(name)
+    if recipe.curve is not None:
+        run_curve(recipe, recipe.curve, model.settings(), curve, data, limit, output, as_json)
+        return
+    if curve.given():
+        raise SettingError(
+            f"The recipe '{name}' is no learning curve, and {curve.given()[0]} is an option of those.",
+            "Leave it out, or run prompt-or-tune or lora-rank-sweep.",
+        )
     output.check()
     check_model(model.settings())
     with build_bars() as bars:
@@ -109,8 +126,27 @@ def _page(recipe: Recipe) -> str:
     blocks += bullets(FLAWS, recipe.flaws)
     for part in (published_part(recipe), author_part(recipe)):
         blocks += part_blocks(part) if part else []
-    blocks += ["## Runs", *(_run_lines(run) for run in recipe.runs)]
+    if recipe.runs:
+        blocks += ["## Runs", *(_run_lines(run) for run in recipe.runs)]
+    if recipe.curve is not None:
+        blocks += ["## Curve", _curve_lines(recipe.curve)]
     return "\n\n".join(blocks)
+
+
+def _curve_lines(curve: RecipeCurve) -> str:
+    from assistant.evaluation.curves.ways import WAYS
+
+    settings = curve.settings
+    lines = [
+        f"data       {curve.data} (built-in stand-in: {curve.instead}), or --source; {settings.test} held-out rows",
+        f"rows       {', '.join(f'{number:,}' for number in settings.rows)}, drawn {settings.seeds} times",
+        f"methods    {', '.join(settings.methods)}",
+        *([f"ranks      {', '.join(map(str, settings.ranks))}"] if settings.ranks else []),
+        "",
+        "What --methods can name:",
+        *(f"  {way.name:<26} {way.about}" for way in WAYS.values()),
+    ]
+    return "\n".join(lines)
 
 
 def _run_lines(run: RecipeRun) -> str:

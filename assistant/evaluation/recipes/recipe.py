@@ -1,7 +1,7 @@
 """Recipes: published experiments as data, as they were run and as they should have been.
 
 Each is one file in `prompts/recipes/`; adding a recipe is adding a file. A recipe has one or more
-runs, each of which becomes a plan (see `recipe_runs.py`).
+runs, each of which becomes a plan (see `runs.py`), or a learning curve (see `evaluation/curves`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from assistant import paths
 from assistant.errors import PromptError, UnknownName
+from assistant.evaluation.curves.settings import CurveSettings
 from assistant.evaluation.outcomes import Arm, Outcome
 from assistant.evaluation.recipes.published import claim
 from assistant.evaluation.running.baselines import baselines_for
@@ -82,6 +83,16 @@ class RecipeRun:
 
 
 @dataclass(frozen=True)
+class RecipeCurve:
+    """The learning curve of a recipe: whose rows, unless a person names others, and how it is measured."""
+
+    data: str
+    instead: str
+    """The built-in data set that stands in where no folder of data sets is named."""
+    settings: CurveSettings
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A published experiment, or one of our own, with what is wrong with it."""
 
@@ -93,15 +104,18 @@ class Recipe:
     flaws: tuple[str, ...] = ()
     compared: tuple[str, ...] = ()
     """Published claims whose outcomes are public and of the same samples: they are tested in pairs."""
+    curve: RecipeCurve | None = None
+    """In place of runs."""
 
     def claims(self) -> tuple[str, ...]:
         """Return the names of the published claims that the runs are held against, each once."""
         return tuple(dict.fromkeys(name for run in self.runs for name in run.published.values()))
 
 
-_KEYS = ("title", "about", "source", "flaws", "compared", "runs")
+_KEYS = ("title", "about", "source", "flaws", "compared", "runs", "curve")
 _TUPLES = ("strategies", "readings", "ids", "label_names")
 _RUN_KEYS = tuple(RecipeRun.__dataclass_fields__)
+_CURVE_KEYS = ("data", "instead", *CurveSettings.__dataclass_fields__)
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -150,16 +164,24 @@ def _folder() -> Path:
 @functools.cache
 def _read_recipe(path: Path) -> Recipe:
     table = read_toml(path)
-    checked_keys(path, table, _KEYS, ("title", "about", "source", "runs"))
+    checked_keys(path, table, _KEYS, ("title", "about", "source", *(() if "curve" in table else ("runs",))))
     return Recipe(
         name=path.stem,
         title=table["title"],
         about=table["about"],
         source=table["source"],
-        runs=tuple(_read_run(path, entry) for entry in table["runs"]),
+        runs=tuple(_read_run(path, entry) for entry in table.get("runs", ())),
         flaws=tuple(table.get("flaws", ())),
         compared=tuple(claim(name).name for name in table.get("compared", ())),
+        curve=_read_curve(path, table["curve"]) if "curve" in table else None,
     )
+
+
+def _read_curve(path: Path, table: Mapping[str, Any]) -> RecipeCurve:
+    checked_keys(path, table, _CURVE_KEYS, ("data", "instead"))
+    for name in (table["data"], table["instead"]):
+        find_data_set(name)
+    return RecipeCurve(table["data"], table["instead"], CurveSettings.from_table(table))
 
 
 def _read_run(path: Path, table: Mapping[str, Any]) -> RecipeRun:

@@ -28,6 +28,7 @@ SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 NAMED = (
     *("imdb-zephyr-t1", "imdb-zephyr-t2", "imdb-zephyr-t3", "imdb-label-names", "mrpc-llama-hard", "gsm8k"),
     *("dialogsum-zero-shot", "dialogsum-few-shot", "mmlu", "bbh", "glue", "strategies-by-task"),
+    *("prompt-or-tune", "lora-rank-sweep"),
 )
 SENTIMENT = load_task("sentiment")
 TOY = Conditions(limit=6, encoder="toy")
@@ -40,7 +41,7 @@ def run_of(recipe, name):
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_can_be_read_and_says_where_it_is_from(name):
     recipe = load_recipe(name)
-    assert all((recipe.title, recipe.about, recipe.source, recipe.runs, recipe.flaws))
+    assert all((recipe.title, recipe.about, recipe.source, recipe.runs or recipe.curve, recipe.flaws))
     assert len({run.name for run in recipe.runs}) == len(recipe.runs)
     for run in recipe.runs:
         assert run.arms(load_task(find_data_set(run.data).task))

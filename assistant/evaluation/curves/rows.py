@@ -1,0 +1,87 @@
+"""The rows of a learning curve: those that may be labelled, drawn anew by each seed, and those that are held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from assistant.errors import DataError
+from assistant.evaluation.outcomes import Sample
+from assistant.evaluation.sets.samples import as_sample, drawn, ids_hash, label_of
+from assistant.evaluation.tuning.source import Place
+from assistant.finetuning.classifiers.rows import text_mark
+from assistant.prompting.tasks import Task
+from assistant.records import Demonstration
+
+
+@dataclass(frozen=True)
+class Material:
+    """Rows to draw from and rows to answer; they share no group and no text."""
+
+    task: Task
+    pool: tuple[Demonstration, ...]
+    test: tuple[Sample, ...]
+    facts: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def draw(self, rows: int, seed: int) -> tuple[Demonstration, ...]:
+        """Return so many rows of the pool, drawn evenly by label; the draw of 16 is part of that of 64."""
+        return tuple(drawn(self.pool, seed, label_of(self.task))[:rows])
+
+    def numbers(self, wished: Sequence[int]) -> tuple[int, ...]:
+        """Return the numbers of rows that can be drawn: what is too many becomes all there are.
+
+        Raises:
+            DataError: if one is too small to learn from and to set some apart.
+        """
+        least = 2 * max(2, len(self.task.labels))
+        small = [number for number in wished if 0 < number < least]
+        if small:
+            raise DataError(
+                f"{small[0]} rows are too few to learn from them and to set some apart.",
+                f"Name 0, or at least {least} for the task '{self.task.name}'.",
+            )
+        if len(self.pool) < least:
+            raise DataError(f"Only {len(self.pool)} rows are left to learn from.", f"Give at least {least}.")
+        return tuple(sorted({min(number, len(self.pool)) for number in wished}))
+
+    @property
+    def digest(self) -> dict[str, str]:
+        """Return the hashes of the rows: whatever differs in them is another curve."""
+        pool = hashlib.sha256()
+        for row in self.pool:
+            pool.update(json.dumps(asdict(row), ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass"))
+        return {"pool_sha256": pool.hexdigest(), "test_ids_sha256": ids_hash(self.test)}
+
+
+def read_material(place: Place, test: int) -> Material:
+    """Return the rows of a source: all of its training part, and at most `test` of those held out.
+
+    Raises:
+        ShotwiseError: if the source, its columns or its task cannot be used.
+    """
+    loaded = place.load(None, scored=True)
+    held_out = tuple(_stripped(sample) for sample in loaded.test[:test])
+    groups = {sample.group for sample in held_out if sample.group}
+    texts = {text_mark(sample.inputs) for sample in held_out}
+    pool = tuple(row for row in loaded.pool if row.group not in groups and text_mark(row.inputs) not in texts)
+    notes = list(loaded.notes)
+    if len(pool) < len(loaded.pool):
+        left_out = len(loaded.pool) - len(pool)
+        notes.append(f"{left_out:,} rows were never drawn: their text or their group is held out.")
+    if len(held_out) < test:
+        notes.append(f"All {len(held_out):,} held-out rows that there are were taken.")
+    facts = {**place.facts(loaded, None), "split": place.split or "test", "n": len(held_out)}
+    return Material(loaded.task, pool, held_out, facts, tuple(notes))
+
+
+def as_samples(rows: Sequence[Demonstration]) -> tuple[Sample, ...]:
+    """Return the rows as samples."""
+    return tuple(as_sample(row) for row in rows)
+
+
+def _stripped(sample: Sample) -> Sample:
+    return replace(sample, inputs={name: text.strip() for name, text in sample.inputs.items()})
