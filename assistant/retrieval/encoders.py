@@ -14,6 +14,8 @@ Vectors = NDArray[np.float32]
 
 DEFAULT = "default"
 TOY = "toy"
+TAUGHT = "encoder.json"
+"""A file that lies in the folder of an encoder that was fine-tuned here."""
 
 
 class Encoder(Protocol):

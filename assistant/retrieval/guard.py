@@ -43,7 +43,7 @@ class LeakGuard:
         self.settings = settings
 
     def check(self, query: Query, demonstration: Demonstration, cosine: float | None) -> str:
-        """Return the reason in words, or "" if the demonstration may be shown."""
+        """Return the reason in words, or "" if the demonstration may be shown; without a cosine, letters decide."""
         if not self.settings.enabled:
             return ""
         if query.id and query.id == demonstration.id:

@@ -19,7 +19,7 @@ from assistant.errors import IndexDamaged, IndexMismatch, IndexNotFound, Unknown
 from assistant.records import Demonstration, Hit
 from assistant.retrieval import storage
 from assistant.retrieval.building import FILES, OFFSETS, ROWS, VECTORS
-from assistant.retrieval.encoders import Encoder, Vectors, known_identity, load_encoder, unit_rows
+from assistant.retrieval.encoders import TAUGHT, Encoder, Vectors, known_identity, load_encoder, unit_rows
 from assistant.retrieval.faiss_store import METRICS, FaissStore
 from assistant.retrieval.lexical import LexicalIndex
 from assistant.retrieval.manifest import Manifest, quick_hash, read_manifest
@@ -84,6 +84,11 @@ class DemonstrationIndex:
             self.use_encoder(load_encoder(str(self.manifest.encoder["name"])))
         assert self._encoder is not None
         return self._encoder
+
+    @cached_property
+    def tells_copies(self) -> bool:
+        """Return whether a high cosine means a copy: one fine-tuned here draws together what is alike for a task."""
+        return not (Path(str(self.manifest.encoder["name"])).expanduser() / TAUGHT).is_file()
 
     def use_encoder(self, encoder: Encoder) -> None:
         """Take this encoder for questions, if it is the one the rows were embedded with.

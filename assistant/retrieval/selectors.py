@@ -100,7 +100,8 @@ class _Search:
         fitted = raw if candidate.row is None else self.pool.adapt(raw)
         if isinstance(fitted, str):
             return Exclusion(raw, fitted, cosine)
-        reason = LeakGuard(self.settings.guard).check(self.query, fitted, cosine)
+        telling = cosine if self.pool.index is None or self.pool.index.tells_copies else None
+        reason = LeakGuard(self.settings.guard).check(self.query, fitted, telling)
         return Exclusion(fitted, reason, cosine) if reason else fitted
 
     def nearest(self) -> Iterator[_Candidate]:

@@ -20,11 +20,12 @@ from assistant.prompting.tasks import Task
 from assistant.records import Query
 from assistant.retrieval.building import BuildProgress
 from assistant.retrieval.index import DemonstrationIndex, build_index, delete_index
-from assistant.settings import RetrievalSettings, SamplingSettings
+from assistant.settings import GuardSettings, RetrievalSettings, SamplingSettings
 from assistant.tables import Row
 
 BEFORE, AFTER = "before", "after"
 FEW_SHOT = "dynamic-few-shot"
+_BY_LETTERS = GuardSettings(cosine=1.0)
 _KEPT = ("accuracy", "accuracy_interval", "macro_f1")
 BuildReport = Callable[[str, BuildProgress], None]
 
@@ -52,8 +53,8 @@ def effect_of_encoder(
 ) -> dict[str, Any] | None:
     """Return what the k nearest rows are worth under two encoders: their vote, and shown to a language model.
 
-    None if the model was stopped before its last answer. Both see the same rows and obey the leak guard.
-    The indexes are built for this and deleted again.
+    None if the model was stopped before its last answer. Both see the same rows, and the leak guard tells copies by
+    id, group and letters alone: a cosine means another thing under each. The indexes are deleted in the end.
 
     Args:
         name: Begins the names of the two indexes.
@@ -72,7 +73,7 @@ def effect_of_encoder(
     answers: list[Outcome] = []
     for when, encoder in zip((BEFORE, AFTER), encoders, strict=True):
         with index_of(f"{name}-{when}", encoder, rows, task, report) as index:
-            votes += _renamed(baseline_outcomes("knn-vote", samples, index, task, k), when)
+            votes += _renamed(baseline_outcomes("knn-vote", samples, index, task, k, _BY_LETTERS), when)
             if shown is not None:
                 found = _answers(shown, index, samples[: shown.limit], task, k)
                 if len(found) < len(samples[: shown.limit]):
@@ -92,7 +93,7 @@ def _answers(shown: Shown, index: DemonstrationIndex, samples: Sequence[Sample],
         Arm(FEW_SHOT, "labels"),
         samples,
         index=index.name,
-        retrieval=RetrievalSettings(k=k),
+        retrieval=RetrievalSettings(k=k, guard=_BY_LETTERS),
         sampling=SamplingSettings(),
         seed=0,
         stop=shown.stop,

@@ -28,8 +28,9 @@ from assistant.finetuning.classifiers.training import Paused
 from assistant.finetuning.encoders.losses import Loss
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
+from assistant.retrieval.encoders import TAUGHT
 
-CARD = "encoder.json"
+CARD = TAUGHT
 _PLAN = "plan.json"
 _LIBRARIES = ("shotwise", "torch", "transformers", "sentence-transformers", "safetensors")
 

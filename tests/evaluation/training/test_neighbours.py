@@ -1,14 +1,18 @@
 """The effect of a fine-tuned encoder: what the nearest rows are worth under two encoders, compared in pairs."""
 
+import shutil
 from threading import Event
 
 import pytest
 
 from assistant.answering import Assistant
-from assistant.evaluation.training.neighbours import Shown, effect_of_encoder
+from assistant.evaluation.training.neighbours import Shown, effect_of_encoder, index_of
 from assistant.generation.chat_model import ScriptedModel
 from assistant.prompting.tasks import load_task
+from assistant.records import Query
 from assistant.retrieval.index import list_indexes
+from assistant.retrieval.selectors import Pool, select
+from assistant.settings import GuardSettings, RetrievalSettings
 from tests.tiny_models import reviews, save_bert
 
 
@@ -61,3 +65,15 @@ def test_of_a_model_that_was_stopped_nothing_is_said_and_no_index_is_left():
     stop.set()
     assert effect_of("toy", "toy", Shown(Assistant(ScriptedModel()), 12, stop)) is None
     assert not list_indexes()
+
+
+@pytest.mark.parametrize(("taught", "shown"), [(False, 0), (True, 3)])
+def test_what_a_taught_encoder_draws_together_is_not_taken_for_a_copy(bert, tmp_path, taught, shown):
+    folder = tmp_path / "encoder"
+    shutil.copytree(bert, folder)
+    if taught:
+        (folder / "encoder.json").write_text("{}")
+    strict = RetrievalSettings(k=3, guard=GuardSettings(cosine=-1.0))
+    with index_of("x", str(folder), reviews(40), load_task("sentiment")) as index:
+        selection = select("nearest", Query({"text": "the same film was really witty"}), Pool(index), strict)
+    assert len(selection.hits) == shown
