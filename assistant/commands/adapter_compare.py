@@ -10,7 +10,7 @@ import typer
 from assistant.commands.evaluation_board import Board
 from assistant.commands.options import Json
 from assistant.commands.running import STOPPED, how_to_go_on, stop_signal
-from assistant.commands.terminal import BuildBar, show, show_json, table
+from assistant.commands.terminal import BuildBar, say, show, show_json, table
 from assistant.commands.terminal import say as say_on_stderr
 from assistant.settings import READINGS, EvaluationSettings, ModelSettings, SamplingSettings
 
@@ -81,7 +81,10 @@ def compared(
     settings = dataclasses.replace(settings, model=base_of(entry, settings.model))
     question = Question(place, settings, limit, strategy, reading, sampling or SamplingSettings())
     with stop_signal() as stop, Board() as board, BuildBar(place.name) as bar:
-        return compare_with_base(entry, question, stop=stop, report=board.tell, building=bar.tell)
+        gain = compare_with_base(entry, question, stop=stop, report=board.tell, building=bar.tell)
+    if gain is not None and gain.left_out:
+        say(f"{gain.left_out:,} rows were left out: '{entry.name}' has learnt from them, or from their group.")
+    return gain
 
 
 def gain_table(gains: Sequence[Gain]) -> str:

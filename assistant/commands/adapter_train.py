@@ -66,7 +66,7 @@ def train(
         raise typer.Exit(STOPPED)
     result = {"name": name, "folder": str(trained.folder), **trained.record}
     show_json(result) if as_json else show(
-        _told(name, trained.record, str(trained.folder), _again(name, model, where.data))
+        _told(name, trained.record, str(trained.folder), _again(name, model, source, where.data))
     )
     if check_forgetting is not None:
         gain = compared(name, check_forgetting, where.data, ModelSettings(model=model, device=how.device))
@@ -81,7 +81,10 @@ def _rows(place: Place, also: Sequence[str], rows: int, settings: GeneratorSetti
     further = [(Place(known, data_dir=place.data_dir), weight) for known, weight in map(read_mixture, also)]
     for one, weight in ((place, 1.0), *further):
         with BuildBar(f"{one.name} (train)") as bar:
-            yield training_data(one, rows=rows, retrieved=settings.k > 0, weight=weight, building=bar.tell)
+            data = training_data(one, rows=rows, retrieved=settings.k > 0, weight=weight, building=bar.tell)
+        for note in data.facts["notes"]:
+            say(note)
+        yield data
 
 
 class Ticker:
@@ -121,9 +124,9 @@ def ticker_line(progress: Progress) -> str:
     return ", ".join(parts)
 
 
-def _again(name: str, model: str, data: str | None) -> str:
+def _again(name: str, model: str, source: str, data: str | None) -> str:
     """Return what is typed to compare it with its base: what is not found by its name is named."""
-    words = ["shotwise", "adapter", "compare", name]
+    words = ["shotwise", "adapter", "compare", name, *([source] if os.path.isfile(source) else [])]
     words += ["--data", data] if data else []
     return shlex.join([*words, "--model", model] if os.path.isdir(model) else words)
 

@@ -21,6 +21,7 @@ from assistant.settings import (
     SELECTORS,
     EvaluationSettings,
     GuardSettings,
+    ModelSettings,
     RetrievalSettings,
     SamplingSettings,
 )
@@ -96,7 +97,7 @@ class AskingOptions:
     )
     seeds: Annotated[int, typer.Option(help="Seeds of whatever is drawn by chance.")] = EvaluationSettings.seeds
 
-    def wanted(self, source: str, name: str | None, data: DataOptions) -> Wanted:
+    def wanted(self, source: str, name: str | None, data: DataOptions, model: ModelSettings) -> Wanted:
         """Return what is asked to be evaluated.
 
         Raises:
@@ -129,6 +130,7 @@ class AskingOptions:
                 k=self.k, selector=self.selector, order=self.order, guard=GuardSettings(enabled=not self.no_guard)
             ),
             sampling=SamplingSettings(self.temperature, self.top_p, self.max_new_tokens),
+            model=model,
         )
 
 
@@ -161,7 +163,7 @@ def evaluate(
     output.check()
     check_model(model.settings())
     with build_bars() as bars:
-        plan = plan_evaluation(asking.wanted(source, name, data), bars)
+        plan = plan_evaluation(asking.wanted(source, name, data, model.settings()), bars)
     assistant = load_assistant(model.settings())
     plan = with_model(plan, assistant.model)
     folder = paths.runs() / plan.name

@@ -36,7 +36,8 @@ def labelled(home, rows, swap=False):
 
 def of_file(path, model, home, **changes):
     """Return the record of an evaluation of a file, from the wish to the end."""
-    wanted = Wanted(path, "sentiment", ("zero-shot", "dynamic-few-shot"), "toy", evaluation=EvaluationSettings(seeds=1))
+    asked = ("zero-shot", "dynamic-few-shot")
+    wanted = Wanted(path, "sentiment", asked, index="toy", evaluation=EvaluationSettings(seeds=1))
     wanted = Wanted(**{**vars(wanted), **changes})
     plan = with_model(plan_evaluation(wanted), model.model)
     return evaluate(plan, model, home / "runs" / plan.name)

@@ -12,7 +12,7 @@ from assistant.errors import DataError
 from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.sets.samples import as_sample, drawn, ids_hash, label_of
 from assistant.evaluation.tuning.source import Place
-from assistant.finetuning.classifiers.rows import text_mark
+from assistant.finetuning.marks import text_mark
 from assistant.prompting.tasks import Task
 from assistant.records import Demonstration
 

@@ -11,8 +11,8 @@ from assistant.errors import DataError, SettingError
 from assistant.evaluation.metrics.text import score_sample
 from assistant.evaluation.outcomes import CLASSIFIER, Arm, Outcome, Sample
 from assistant.evaluation.running.wanted import Found
-from assistant.finetuning.classifiers.rows import group_mark, text_mark
 from assistant.finetuning.classifiers.saved import SavedClassifier, open_classifier
+from assistant.finetuning.marks import group_mark, text_mark
 from assistant.prompting.tasks import Task
 
 

@@ -19,6 +19,7 @@ from assistant.evaluation.running.classifiers import (
     fitting_classifiers,
     unlearnt,
 )
+from assistant.evaluation.running.learnt_rows import unseen
 from assistant.evaluation.running.plan import Plan, is_random
 from assistant.evaluation.running.reference_scores import REFERENCED, check_calibration
 from assistant.evaluation.running.wanted import Found, Wanted, found_samples
@@ -54,7 +55,7 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
     strategies, data, readings = _checked(wanted)
     task = data.task
     classifiers = fitting_classifiers(wanted.classifiers, task)
-    data = unlearnt(data, classifiers)
+    data = unseen(unlearnt(data, classifiers), wanted.model)
     index = _index(wanted, data, strategies, report)
     chosen = strategies or (_fitting(task, index, readings, wanted) if wanted.ask_model else [])
     _check_index(index, task, chosen)

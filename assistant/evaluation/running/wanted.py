@@ -12,7 +12,7 @@ from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.sets.datasets import SEED, LoadedSet, data_set_names, load_dataset
 from assistant.evaluation.sets.samples import read_samples
 from assistant.prompting.tasks import Task, load_task
-from assistant.settings import EvaluationSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import EvaluationSettings, ModelSettings, RetrievalSettings, SamplingSettings
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Wanted:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    model: ModelSettings | None = None
+    """The model that will be asked: samples that it, or its adapter, has learnt from are left out."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -118,11 +119,12 @@ def _compared(outcomes: Sequence[Outcome], task: Task) -> dict[str, Any]:
 def index_of(
     name: str, encoder: str, rows: Sequence[Sample], task: Task, report: BuildReport | None = None
 ) -> Iterator[DemonstrationIndex]:
-    """Yield an index of the rows by an encoder, which is deleted in the end.
+    """Yield an index of the rows by an encoder, under a name of its own that begins so, which is deleted in the end.
 
     Raises:
         ShotwiseError: if the encoder cannot be loaded or the index not be built.
     """
+    name = f"{name[:60]}-{secrets.token_hex(6)}"  # no other index is built over, nor deleted
     source = _Rows(name, rows)
     build_index(
         source,

@@ -14,7 +14,8 @@ from assistant.errors import DataError, SettingError
 from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.sets.datasets import SEED, LoadedSet, data_set_names, load_dataset
 from assistant.evaluation.sets.samples import as_sample, cut, drawn, label_of, read_rows
-from assistant.finetuning.classifiers.rows import TrainingRows, text_mark
+from assistant.finetuning.classifiers.rows import TrainingRows
+from assistant.finetuning.marks import text_mark
 from assistant.prompting.tasks import Task, load_task
 from assistant.records import Demonstration
 

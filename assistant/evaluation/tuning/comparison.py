@@ -28,6 +28,7 @@ from assistant.finetuning.generators.adapter_record import read_record, write_re
 from assistant.finetuning.generators.card import card, is_model
 from assistant.finetuning.generators.methods import find_method
 from assistant.finetuning.generators.shelf import Entry
+from assistant.finetuning.marks import read_marks
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.loading import load_chat_model
 from assistant.prompting.building import check_reading
@@ -35,7 +36,7 @@ from assistant.prompting.strategies import find_strategy
 from assistant.retrieval.building import BuildProgress
 from assistant.settings import DEFAULT_STRATEGY, EvaluationSettings, ModelSettings, RetrievalSettings, SamplingSettings
 
-BASE = "base"
+BASE, TUNED = "base", "tuned"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Gain:
     verdict: str
     own: bool
     """Whether it was trained on this source."""
+    left_out: int = 0
+    """Rows that were not measured on because it has learnt from them, or from their group."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain data."""
@@ -133,14 +136,18 @@ def compare_with_base(
             f"'{question.place.name}' has changed since '{entry.name}' was trained on a part of it.",
             "Give the file as it was, or rows from elsewhere.",
         )
+    marks, every = read_marks(entry.folder), len(loaded.test)
+    loaded = replace(loaded, test=tuple(sample for sample in loaded.test if not marks.know(sample)))
+    if not loaded.test:
+        raise DataError(f"'{entry.name}' has learnt from every row that would be measured on.", "Name other rows.")
     plan = _plan(entry, question, loaded, record if own else {}, building)
     outcomes: dict[str, list[Outcome]] = {}
     for who, settings in _both(entry, _as_trained(question.model, record)).items():
-        run = _answered(plan, who, settings, stop, report)
+        run = _answered(plan, f"with-{entry.name}" if who == TUNED else who, settings, stop, report)
         if not run["finished"]:
             return None
         outcomes[who] = [Outcome.from_json(one) for one in run["samples"]]
-    gain = _gain(entry, question, loaded, plan, outcomes, own)
+    gain = replace(_gain(entry, question, loaded, plan, outcomes, own), left_out=every - len(loaded.test))
     _remember(entry, gain)
     return gain
 
@@ -155,7 +162,7 @@ def _as_trained(base: ModelSettings, record: Mapping[str, Any]) -> ModelSettings
 def _both(entry: Entry, base: ModelSettings) -> dict[str, ModelSettings]:
     """Return how base and fine-tuned model are loaded."""
     tuned = replace(base, model=str(entry.folder)) if entry.whole else replace(base, adapter=str(entry.folder))
-    return {BASE: replace(base, adapter=None), entry.name: tuned}
+    return {BASE: replace(base, adapter=None), TUNED: tuned}
 
 
 def _plan(
@@ -223,7 +230,7 @@ def _gain(
         reading=arm.reading,
         n=found.n,
         base=means[BASE],
-        tuned=means[entry.name],
+        tuned=means[TUNED],
         difference=found.difference,
         interval=(found.interval.low, found.interval.high),
         p_value=found.p_value,

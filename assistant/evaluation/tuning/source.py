@@ -14,6 +14,7 @@ from assistant.evaluation.sets.datasets import SEED, LoadedSet, data_set_names
 from assistant.evaluation.sets.pools import pool_index
 from assistant.finetuning.generators.adapter_record import TrainingData
 from assistant.finetuning.generators.settings import ROWS
+from assistant.finetuning.marks import Marks, marks_of
 from assistant.retrieval.building import BuildProgress
 
 _ALL = 10**9
@@ -95,7 +96,16 @@ def training_data(
     """
     loaded = place.load(rows, scored=False)
     index = pool_index(loaded, progress=building).name if retrieved else None
-    return TrainingData(loaded.task.name, loaded.pool, place.facts(loaded, rows), index, weight)
+    facts = place.facts(loaded, rows)
+    marks = marks_of((*loaded.dev, *loaded.test))
+    held_out = Marks(frozenset(marks["texts"]), frozenset(marks["groups"]))
+    kept = tuple(row for row in loaded.pool if not held_out.know(row))
+    if len(kept) < len(loaded.pool):
+        left = len(loaded.pool) - len(kept)
+        facts["notes"].append(f"{left:,} rows are not learnt: their text, or their group, is held out too.")
+    if not kept:
+        raise DataError(f"Every row of '{place.name}' is held out too.", "Name rows that differ.")
+    return TrainingData(loaded.task.name, kept, facts, index, weight)
 
 
 def read_mixture(text: str) -> tuple[str, float]:

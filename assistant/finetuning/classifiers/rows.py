@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from assistant.errors import DataError
 from assistant.evaluation.outcomes import Sample
-from assistant.retrieval.guard import normalised
 
 Inputs = Mapping[str, str]
 
@@ -65,29 +64,6 @@ class TrainingRows:
         """Return how many training rows each label has, in the labels' order."""
         counted = Counter(row.targets[0] for row in self.train)
         return {label: counted[label] for label in self.labels}
-
-
-def marks_of(rows: Iterable[Sample]) -> dict[str, list[str]]:
-    """Return short hashes of the rows' texts and groups, by which a row that was learnt from is known again."""
-    rows = list(rows)
-    return {
-        "texts": sorted({text_mark(row.inputs) for row in rows}),
-        "groups": sorted({_mark(f"group {row.group}") for row in rows if row.group}),
-    }
-
-
-def text_mark(inputs: Inputs) -> str:
-    """Return a short hash of the inputs, the same for texts with the same letters and digits."""
-    return _mark(f"text {normalised(chr(10).join(inputs.values()))}")
-
-
-def group_mark(group: str) -> str:
-    """Return a short hash of a group's name."""
-    return _mark(f"group {group}")
-
-
-def _mark(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def texts_of(inputs: Inputs, fields: Sequence[str], words: int | None = None) -> tuple[str, ...]:

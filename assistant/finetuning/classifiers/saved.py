@@ -20,9 +20,10 @@ from typing import Any
 from assistant import paths
 from assistant.errors import ClassifierError, SettingError, UnknownName
 from assistant.finetuning.classifiers.settings import ClassifierSettings
+from assistant.finetuning.marks import FILE as MARKS
 from assistant.retrieval.packaged import file_sha256
 
-CARD, MARKS, MODEL = "classifier.json", "trained_on.json", "model"
+CARD, MODEL = "classifier.json", "model"
 FORMAT = 1
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 _NEEDED = {

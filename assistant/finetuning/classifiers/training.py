@@ -19,9 +19,10 @@ from assistant.errors import DataError
 from assistant.finetuning.classifiers import features, methods, network, progress, trainer
 from assistant.finetuning.classifiers.base import Base, find_base, load_body, load_tokenizer, without_bars
 from assistant.finetuning.classifiers.progress import Progress, Tell
-from assistant.finetuning.classifiers.rows import TrainingRows, examples, marks_of
+from assistant.finetuning.classifiers.rows import TrainingRows, examples
 from assistant.finetuning.classifiers.saved import MODEL, SavedClassifier, check_free, publish
 from assistant.finetuning.classifiers.settings import ClassifierSettings
+from assistant.finetuning.marks import marks_of
 
 _PLAN = "plan.json"
 _LIBRARIES = ("shotwise", "torch", "transformers", "peft", "scikit-learn", "safetensors")

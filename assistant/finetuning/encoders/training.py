@@ -23,11 +23,12 @@ from assistant.evaluation.outcomes import Sample
 from assistant.finetuning.classifiers import progress, trainer
 from assistant.finetuning.classifiers.base import Base, find_base, quiet_loading
 from assistant.finetuning.classifiers.progress import Tell
-from assistant.finetuning.classifiers.rows import TrainingRows, group_mark, marks_of, text_mark
+from assistant.finetuning.classifiers.rows import TrainingRows
 from assistant.finetuning.classifiers.training import Paused
 from assistant.finetuning.encoders.losses import Loss
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
+from assistant.finetuning.marks import group_mark, marks_of, text_mark
 from assistant.retrieval.encoders import TAUGHT
 
 CARD = TAUGHT

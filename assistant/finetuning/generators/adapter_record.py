@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Any
 from assistant import __version__, paths
 from assistant.errors import SettingError
 from assistant.finetuning.generators.adapting import Counts
+from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.progress import Curve
 from assistant.finetuning.generators.settings import GeneratorSettings
+from assistant.finetuning.marks import FILE as MARKS
+from assistant.finetuning.marks import marks_of
 from assistant.generation.adapters import TRAINING_FILE, weights_sha256
 from assistant.generation.loading import Base
 from assistant.generation.sources import DEMO
@@ -22,6 +26,7 @@ from assistant.records import Demonstration
 
 CARD = "README.md"
 FORMAT, KIND = 1, "generator"
+_NEEDED = ("base", "task", "data", "settings", "rows", "parameters", "curve")
 
 
 @dataclass(frozen=True)
@@ -130,9 +135,17 @@ def training_record(name: str, plan: Mapping[str, Any], learnt: Learnt) -> dict[
 
 
 def write_record(folder: Path, record: Mapping[str, Any], card: str) -> None:
-    """Write the record and the card into an adapter's folder."""
-    (folder / TRAINING_FILE).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / CARD).write_text(card, encoding="utf-8")
+    """Write the record and the card into an adapter's folder, each whole or not at all."""
+    for name, text in ((TRAINING_FILE, json.dumps(record, ensure_ascii=False) + "\n"), (CARD, card)):
+        draft = folder / f"{name}.new"
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, folder / name)
+
+
+def write_marks(folder: Path, data: Sequence[TrainingData]) -> None:
+    """Write by what the rows that were learnt from, or chose the best weights, are known again."""
+    marks = marks_of(row for one in data for row in one.rows)
+    (folder / MARKS).write_text(json.dumps(marks) + "\n", encoding="utf-8")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -142,4 +155,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     known = isinstance(record, dict) and (record.get("format"), record.get("kind")) == (FORMAT, KIND)
-    return record if known else {}
+    return record if known and _whole(record) else {}
+
+
+def _whole(record: Mapping[str, Any]) -> bool:
+    """Return whether the record has what is read of it, by a method that is known here."""
+    parts = all(isinstance(record.get(key), dict) for key in _NEEDED)
+    return parts and record["settings"].get("method") in METHODS

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from assistant.errors import DataError
+from assistant.finetuning.marks import text_mark
 from assistant.records import Demonstration
 
 T = TypeVar("T")
@@ -31,8 +32,11 @@ def split(rows: Sequence[Demonstration], share: float, seed: int, *, by_label: b
         DataError: if nothing would be left to learn from, or to check with.
     """
     units: dict[str, list[Demonstration]] = {}
+    first: dict[str, str] = {}
     for row in rows:
-        units.setdefault((row.group and f"group {row.group}") or f"row {row.id}", []).append(row)
+        # Copies of a text stand together, as a group does.
+        alone = f"row {first.setdefault(text_mark(row.inputs), row.id)}"
+        units.setdefault((row.group and f"group {row.group}") or alone, []).append(row)
     strata: dict[str, list[str]] = {}
     for name, members in units.items():
         strata.setdefault(members[0].output if by_label else "", []).append(name)

@@ -28,6 +28,7 @@ from assistant.finetuning.generators.adapter_record import (
     plan_of,
     read_record,
     training_record,
+    write_marks,
     write_record,
 )
 from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries, width_of
@@ -280,6 +281,7 @@ def _save(order: Order, base: Base, model: Any, record: Mapping[str, Any]) -> Pa
         else:
             save_adapter(model, base, new)
         write_record(new, record, card(record))
+        write_marks(new, order.mixture)
         if out.is_dir():
             out.rename(Path(scratch) / "old")
         new.rename(out)

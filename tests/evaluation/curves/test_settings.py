@@ -12,7 +12,7 @@ from assistant.evaluation.curves.settings import (
 )
 from assistant.evaluation.curves.ways import WAYS, find_way
 from assistant.evaluation.tuning.source import Place
-from assistant.finetuning.classifiers.rows import text_mark
+from assistant.finetuning.marks import text_mark
 
 
 @pytest.fixture(scope="module")

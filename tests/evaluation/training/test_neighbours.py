@@ -36,6 +36,13 @@ def test_an_encoder_beside_itself_changes_nothing():
     assert effect["few_shot"]["n"] == 12
 
 
+def test_an_index_of_that_name_is_neither_built_over_nor_deleted():
+    rows, task = reviews(10), load_task("sentiment")
+    with index_of("x-before", "toy", reviews(4), task) as mine, index_of("x-before", "toy", rows, task) as other:
+        assert mine.name != other.name
+        assert (len(mine), len(other)) == (4, 10)
+
+
 def test_the_difference_is_after_less_before_and_no_index_is_left(bert):
     effect = effect_of("toy", bert)
     assert effect["few_shot"] is None

@@ -6,7 +6,7 @@ import pytest
 
 from assistant.errors import DataError, SettingError
 from assistant.evaluation.training.rows import WantedRows, read_parts
-from assistant.finetuning.classifiers.rows import text_mark
+from assistant.finetuning.marks import text_mark
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 import json
 import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 
 from assistant.errors import AdapterError, DataError
+from assistant.evaluation.running.planning import plan_evaluation
+from assistant.evaluation.running.wanted import Wanted
 from assistant.evaluation.sets.datasets import load_dataset
 from assistant.evaluation.tuning.comparison import Question, compare_with_base, default_place
 from assistant.evaluation.tuning.source import Place, training_data
@@ -12,6 +15,7 @@ from assistant.finetuning.generators.adapter_record import read_record
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.shelf import find_tuned
 from assistant.finetuning.generators.training import Order, train_generator
+from assistant.finetuning.marks import read_marks
 from assistant.settings import ModelSettings
 
 # peft 0.21 asks transformers for a name that 5.23 has deprecated.
@@ -67,6 +71,46 @@ def test_another_task_says_what_was_forgotten(entry):
     assert not gain.own
     assert gain.task == "word-problems"
     assert gain.n == 6
+
+
+def copy_of_what_was_learnt(home, fresh):
+    """Return a table of the rows that were learnt from, and of fresh ones."""
+    rows = [(row.inputs["text"].upper(), row.output) for row in training_data(Place("reviews"), rows=ROWS).rows]
+    rows += [(f"A film like no other, number {at}.", ("negative", "positive")[at % 2]) for at in range(fresh)]
+    file = home / "other.jsonl"
+    file.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    return file
+
+
+def test_what_was_learnt_from_is_not_measured_on_under_another_name(entry, home):
+    place = Place(str(copy_of_what_was_learnt(home, 40)), task="sentiment")
+    marks, test = read_marks(entry.folder), place.load(None, scored=True).test
+    kept = {sample.id for sample in test if not marks.know(sample)}
+    gain = compared(entry, place)
+    runs = [json.loads(file.read_text()) for file in (home / "runs").glob("tuned-*/run.json")]
+    assert gain.left_out == len(test) - len(kept) > 0
+    assert len(runs) == 2
+    assert all({one["id"] for one in run["samples"]} <= kept for run in runs)
+
+
+def test_rows_that_were_all_learnt_from_are_refused(entry, home):
+    wanted = Wanted(str(copy_of_what_was_learnt(home, 0)), "sentiment", ("zero-shot",))
+    with pytest.raises(DataError, match="Every sample is one that 'mine' has learnt from"):
+        plan_evaluation(replace(wanted, model=ModelSettings(adapter="mine")))
+
+
+def test_an_evaluation_leaves_out_what_its_adapter_has_learnt_from(entry, home):
+    wanted = Wanted(str(copy_of_what_was_learnt(home, 24)), "sentiment", ("zero-shot",))
+    base, adapted = (plan_evaluation(replace(wanted, model=ModelSettings(adapter=one))) for one in (None, "mine"))
+    marks = read_marks(entry.folder)
+    assert sum(marks.know(sample) for sample in base.samples) == ROWS
+    assert not sum(marks.know(sample) for sample in adapted.samples)
+    assert f"{ROWS} samples were left out because 'mine' has learnt from them" in " ".join(adapted.notes)
+
+
+def test_an_adapter_may_be_called_base(trained, home):
+    shutil.copytree(trained, home / "adapters" / "base")
+    assert compared(find_tuned("base")).n == 6
 
 
 def test_rows_that_have_changed_since_are_refused(entry):

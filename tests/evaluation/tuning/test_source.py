@@ -5,6 +5,7 @@ import pytest
 from assistant.errors import DataError, SettingError, UnknownName
 from assistant.evaluation.sets.datasets import load_dataset
 from assistant.evaluation.tuning.source import Place, read_mixture, training_data
+from assistant.finetuning.marks import text_mark
 
 
 def test_of_a_known_set_only_the_pool_is_learnt_from():
@@ -28,6 +29,19 @@ def test_of_a_table_half_the_rows_are_learnt_from_and_no_group_is_on_both_sides(
     assert {row.output for row in data.rows} == {"positive", "negative"}
     assert not {row.group for row in data.rows} & {sample.group for sample in (*loaded.dev, *loaded.test)}
     assert str(tmp_path) not in json.dumps(data.facts)
+
+
+def test_a_text_that_is_held_out_is_not_learnt_under_another_id(tmp_path):
+    file = tmp_path / "tickets.jsonl"
+    rows = [{"text": f"text number {at % 40}", "label": at % 2} for at in range(80)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    place = Place(str(file), task="sentiment")
+    data = training_data(place)
+    loaded = place.load(None, scored=True)
+    held_out = {text_mark(sample.inputs) for sample in (*loaded.dev, *loaded.test)}
+    assert data.rows
+    assert not {text_mark(row.inputs) for row in data.rows} & held_out
+    assert f"{len(loaded.pool) - len(data.rows)} rows are not learnt" in data.facts["notes"][-1]
 
 
 def test_fewer_rows_are_drawn_evenly_by_label():

@@ -4,7 +4,8 @@ import pytest
 
 from assistant.errors import DataError
 from assistant.evaluation.outcomes import Sample
-from assistant.finetuning.classifiers.rows import TrainingRows, encode, examples, marks_of, text_mark, texts_of
+from assistant.finetuning.classifiers.rows import TrainingRows, encode, examples, texts_of
+from assistant.finetuning.marks import marks_of, text_mark
 from tests.tiny_models import bert_tokenizer, pair_rows, review_rows, reviews, word_tokenizer
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from assistant.errors import ClassifierError
 from assistant.finetuning.classifiers.predicting import load_classifier
-from assistant.finetuning.classifiers.rows import text_mark
 from assistant.finetuning.classifiers.saved import (
     CARD,
     add_scores,
@@ -15,6 +14,7 @@ from assistant.finetuning.classifiers.saved import (
     open_classifier,
 )
 from assistant.finetuning.classifiers.training import train_classifier
+from assistant.finetuning.marks import text_mark
 from tests.tiny_models import review_rows, reviews, save_bert
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from assistant.errors import DataError
 from assistant.finetuning.generators.splitting import split, weighted
+from assistant.finetuning.marks import text_mark
 from assistant.records import Demonstration
 
 
@@ -14,6 +15,14 @@ def test_no_group_is_in_both_parts():
     assert not {row.group for row in parts.train} & {row.group for row in parts.validation}
     assert len(parts.train) + len(parts.validation) == 100
     assert 10 <= len(parts.validation) <= 20
+
+
+def test_no_text_is_in_both_parts():
+    copies = (Demonstration(f"c{at}", {"text": f"Text, {at}!"}, "yes" if at % 2 else "no") for at in range(60))
+    parts = split([*rows(60), *copies], 0.2, seed=3)
+    texts = [{text_mark(row.inputs) for row in part} for part in (parts.train, parts.validation)]
+    assert not texts[0] & texts[1]
+    assert len(parts.validation) == 24
 
 
 def test_each_label_gives_its_share():

@@ -1,0 +1,71 @@
+"""Marks of rows that were learnt from: short hashes, by which a row is known again and kept out of what is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from assistant.retrieval.guard import normalised
+
+FILE = "trained_on.json"
+"""Beside what was trained."""
+
+
+class Marked(Protocol):
+    """A row with inputs by the name of their field, and perhaps a group."""
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Return field → text."""
+
+    @property
+    def group(self) -> str | None:
+        """Return what rows that belong together share."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What was learnt from: hashes of texts, and of groups."""
+
+    texts: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    def know(self, row: Marked) -> bool:
+        """Return whether the row, or another of its group, was learnt from."""
+        return text_mark(row.inputs) in self.texts or bool(row.group and group_mark(row.group) in self.groups)
+
+
+def marks_of(rows: Iterable[Marked]) -> dict[str, list[str]]:
+    """Return short hashes of the rows' texts and groups, as they are written beside what was trained."""
+    rows = list(rows)
+    return {
+        "texts": sorted({text_mark(row.inputs) for row in rows}),
+        "groups": sorted({group_mark(row.group) for row in rows if row.group}),
+    }
+
+
+def read_marks(folder: Path) -> Marks:
+    """Return the marks in the folder of what was trained; none if it has no such file."""
+    try:
+        found: Any = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return Marks(frozenset(found["texts"]), frozenset(found["groups"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Marks()
+
+
+def text_mark(inputs: Mapping[str, str]) -> str:
+    """Return a short hash of the inputs, the same for texts with the same letters and digits."""
+    return _mark(f"text {normalised(chr(10).join(inputs.values()))}")
+
+
+def group_mark(group: str) -> str:
+    """Return a short hash of a group's name."""
+    return _mark(f"group {group}")
+
+
+def _mark(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
