@@ -1,6 +1,6 @@
 """An encoder-decoder that learns to summarise dialogues, from the command line, with ROUGE before and after.
 
-    python benchmarks/encoder_decoder.py --data DIR [--work FOLDER] [--rows 1000] [--steps 300] [--test 100]
+    python benchmarks/encoder_decoder.py --data DIR [--work FOLDER] [--rows 1000] [--steps 200] [--test 100]
 
 No weights of T5 or FLAN-T5 come with Shotwise, so a small T5 (random weights, the built-in model's word pieces) is
 made first: the figures show that the way from rows to scores works, not how well such a model can summarise. Then the
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder of the public data sets")
     parser.add_argument("--work", default="runs/encoder-decoder", type=Path)
     parser.add_argument("--rows", default=1000, type=int)
-    parser.add_argument("--steps", default=300, type=int)
+    parser.add_argument("--steps", default=200, type=int)
     parser.add_argument("--test", default=100, type=int)
     parser.add_argument("--method", default="full")
     asked = parser.parse_args()
@@ -73,6 +73,7 @@ def main() -> None:
     trained = [
         "adapter", "train", "dialogsum", "--data", asked.data, "--name", NAME, "--model", str(model), "--replace",
         "--method", asked.method, "--rows", str(asked.rows), "--steps", str(asked.steps), "--patience", "0",
+        "--learning-rate", "0.003", "--max-tokens", "256",
     ]  # fmt: skip
     compared = [
         "adapter", "compare", NAME, "--data", asked.data, "--model", str(model), "--limit", str(asked.test),
