@@ -91,7 +91,7 @@ def train(
     from assistant.finetuning.classifiers.training import Paused, train_classifier
 
     settings = learning.settings()
-    check_free(name, replace=replace)
+    check_free(name, replace=replace or resume)
     find_base(settings.encoder)
     parts = read_parts(rows.wanted(source))
     say_parts(parts)

@@ -106,7 +106,7 @@ def train(
     from assistant.finetuning.encoders.training import check_free, train_encoder
 
     settings = learning.settings()
-    check_free(name, replace=replace)
+    check_free(name, replace=replace or resume)
     find_base(settings.encoder)
     measured.check()
     parts = read_parts(rows.wanted(source))

@@ -22,6 +22,7 @@ from assistant.finetuning.classifiers.progress import Progress, Tell
 from assistant.finetuning.classifiers.rows import TrainingRows, examples
 from assistant.finetuning.classifiers.saved import MODEL, SavedClassifier, check_free, publish
 from assistant.finetuning.classifiers.settings import ClassifierSettings
+from assistant.finetuning.locking import training_in
 from assistant.finetuning.marks import marks_of
 
 _PLAN = "plan.json"
@@ -60,14 +61,23 @@ def train_classifier(
     Raises:
         ShotwiseError: if the model, the rows or the name cannot be used, or there is nothing to resume.
     """
-    check_free(name, replace=replace)
+    # What is gone on with was begun where the name was free, or where its owner was given up.
+    check_free(name, replace=replace or resume)
     base = find_base(settings.encoder)
-    work = trainer.work_folder(work_folder(name), _PLAN, _plan(rows, settings, base), resume=resume, replace=replace)
+    with training_in(work_folder(name), work_folder(name).with_name(f".{name}.lock")):
+        plan = _plan(rows, settings, base)
+        work = trainer.work_folder(work_folder(name), _PLAN, plan, resume=resume, replace=replace)
+        return _trained(rows, settings, name, base, work, stop or Event(), tell)
+
+
+def _trained(
+    rows: TrainingRows, settings: ClassifierSettings, name: str, base: Base, work: Path, stop: Event, tell: Tell | None
+) -> SavedClassifier | Paused:
     began = time.monotonic()
     if settings.method == methods.FEATURE_BASED:
-        record = _fit(rows, settings, base, work, stop or Event(), tell)
+        record = _fit(rows, settings, base, work, stop, tell)
     else:
-        trained = _train(rows, settings, base, work, stop or Event(), tell)
+        trained = _train(rows, settings, base, work, stop, tell)
         if isinstance(trained, Paused):
             return trained
         record = trained

@@ -28,6 +28,7 @@ from assistant.finetuning.classifiers.training import Paused
 from assistant.finetuning.encoders.losses import Loss
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
+from assistant.finetuning.locking import training_in
 from assistant.finetuning.marks import group_mark, marks_of, text_mark
 from assistant.retrieval.encoders import TAUGHT
 
@@ -74,23 +75,38 @@ def train_encoder(
     Raises:
         ShotwiseError: if the encoder, the rows or the name cannot be used, or there is nothing to resume.
     """
-    folder = check_free(name, replace=replace)
+    folder = check_free(name, replace=replace or resume)
     base, loss = find_base(settings.encoder), loss_for(rows, settings)
-    plan = _plan(rows, settings, base, loss)
-    work = trainer.work_folder(paths.runs() / "encoders" / name, _PLAN, plan, resume=resume, replace=replace)
+    run = paths.runs() / "encoders" / name
+    with training_in(run, run.with_name(f".{name}.lock")):
+        plan = _plan(rows, settings, base, loss)
+        work = trainer.work_folder(run, _PLAN, plan, resume=resume, replace=replace)
+        return _trained(rows, settings, (base, loss), work, folder, stop or Event(), tell)
+
+
+def _trained(
+    rows: TrainingRows,
+    settings: EncoderTraining,
+    begun: tuple[Base, Loss],
+    work: Path,
+    folder: Path,
+    stop: Event,
+    tell: Tell | None,
+) -> SavedEncoder | Paused:
+    base, loss = begun
     began = time.monotonic()
     model = _load(base, settings)
     window = model.max_seq_length
     model.max_seq_length = min(settings.max_tokens, window or settings.max_tokens)
-    runner = _trainer(model, rows, loss, settings, work, stop or Event(), tell)
+    runner = _trainer(model, rows, loss, settings, work, stop, tell)
     trainer.run(runner, settings.patience, work)
     state = runner.state
-    if stop is not None and stop.is_set() and state.global_step < state.max_steps:
+    if stop.is_set() and state.global_step < state.max_steps:
         return Paused(state.global_step, state.max_steps)
     # Long texts are embedded in windows of the base's own length, whatever was read of them in training.
     model.max_seq_length = window
     record = _origins(rows, settings, base, loss) | {
-        "name": name,
+        "name": folder.name,
         "seconds": round(time.monotonic() - began, 1),
         "steps": state.global_step,
         "best": {"step": state.best_global_step, "dev_loss": state.best_metric},

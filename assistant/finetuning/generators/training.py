@@ -7,13 +7,11 @@ loses at most the steps since the last checkpoint; going on from there gives the
 from __future__ import annotations
 
 import copy
-import fcntl
 import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +39,7 @@ from assistant.finetuning.generators.progress import DONE, FAILED, STATE_FILE, S
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.splitting import split, weighted
 from assistant.finetuning.generators.trainers import Work, is_exhausted, new_trainer
+from assistant.finetuning.locking import training_in
 from assistant.generation.adapters import CONFIG_FILE, WEIGHTS_FILE, folder_of_new
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.loading import Base, load_base
@@ -104,7 +103,7 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
     for data in order.mixture:
         check_strategy(order.settings.strategy, load_task(data.task))
     run = run_folder(order.name)
-    with _locked(run):
+    with training_in(run, run / "lock"):
         tell(f"Loading {order.model} …")
         base = load_base(_model_settings(order))
         for note in base.notes:
@@ -303,19 +302,3 @@ def save_adapter(model: Any, base: Base, folder: Path) -> None:
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors lets only its owner read it
     assert (folder / CONFIG_FILE).is_file()
-
-
-@contextmanager
-def _locked(run: Path) -> Iterator[None]:
-    """Hold a run's folder, so that no second process trains in it.
-
-    Raises:
-        TrainingError: if another one does.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TrainingError(f"Another process is training in {run}.", "Wait, or choose another --name.") from None
-        yield

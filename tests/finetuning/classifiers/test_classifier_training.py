@@ -6,7 +6,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from assistant.errors import ClassifierError, RunProblem
+from assistant.errors import ClassifierError, RunProblem, TrainingError
 from assistant.finetuning.classifiers.methods import METHODS
 from assistant.finetuning.classifiers.predicting import load_classifier
 from assistant.finetuning.classifiers.saved import classifier_names, open_classifier
@@ -229,6 +229,27 @@ def test_what_to_do_with_a_stopped_training_has_to_be_said(settings):
     with pytest.raises(RunProblem, match="no stopped training 'other'"):
         train_classifier(review_rows(), settings("full"), "other", resume=True)
     assert train_classifier(review_rows(), settings("full"), "mine", replace=True).record["steps"] == 12
+
+
+def test_a_replacement_that_was_stopped_goes_on(settings):
+    first = train_classifier(review_rows(), settings("feature-based"), "mine")
+    stop, tell = stop_at(2)
+    train_classifier(review_rows(), settings("full"), "mine", replace=True, stop=stop, tell=tell)
+    assert open_classifier("mine").record == first.record
+    assert train_classifier(review_rows(), settings("full"), "mine", resume=True).record["steps"] == 12
+
+
+def test_a_second_training_of_the_same_name_is_refused_while_the_first_runs(settings):
+    refused = []
+
+    def tell(progress):
+        if not refused:
+            with pytest.raises(TrainingError, match="Another process is training") as error:
+                train_classifier(review_rows(), settings("full"), "mine", replace=True)
+            refused.append(error)
+
+    assert train_classifier(review_rows(), settings("full"), "mine", tell=tell).record["steps"] == 12
+    assert refused
 
 
 def test_a_classifier_is_replaced_only_when_that_is_asked_for(settings, home):
