@@ -30,7 +30,7 @@ def rank_report(experiment: Experiment, found: Found, notes: Sequence[str] = ())
         tables=[_figures(shown, gains, measure), _steps(steps)],
         plots=[over_numbers(_lines(shown), measure=measure, axis="rank", base=_base(shown))],
         notes=[
-            f"{draws(experiment.settings.seeds)}; alpha is twice the rank, all else is equal.",
+            f"{draws(experiment.settings.seeds)}. Alpha is twice the rank, all else is equal.",
             *shared_notes(shown, experiment),
             *notes,
         ],

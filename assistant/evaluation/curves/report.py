@@ -154,7 +154,7 @@ def _chart(shown: Sequence[Point], measure: str) -> Any:
 def _notes(shown: Sequence[Point], experiment: Experiment) -> Iterator[str]:
     settings = experiment.settings
     yield (
-        f"{draws(settings.seeds)}, the same for all methods; the draw of few rows is part of that of many. "
+        f"{draws(settings.seeds)}. All methods have the same rows, and the draw of few is part of that of many. "
         "What a training sets apart to see when to stop counts among its rows; the dev part is not used."
     )
     if any(point.method == STATIC for point in shown):
@@ -164,7 +164,7 @@ def _notes(shown: Sequence[Point], experiment: Experiment) -> Iterator[str]:
 
 def draws(seeds: int) -> str:
     """Return how often the rows were drawn, in words."""
-    return f"{seeds} draws of the rows" if seeds > 1 else "One draw of the rows: another may come out otherwise"
+    return f"{seeds} draws of the rows" if seeds > 1 else "The rows were drawn once: another draw may come out otherwise"
 
 
 def shared_notes(shown: Sequence[Point], experiment: Experiment) -> Iterator[str]:

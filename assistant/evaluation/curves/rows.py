@@ -71,7 +71,8 @@ def read_material(place: Place, test: int) -> Material:
     notes = list(loaded.notes)
     if len(pool) < len(loaded.pool):
         left_out = len(loaded.pool) - len(pool)
-        notes.append(f"{left_out:,} rows were never drawn: their text or their group is held out.")
+        some = "1 row was" if left_out == 1 else f"{left_out:,} rows were"
+        notes.append(f"{some} never drawn: text or group is held out.")
     if len(held_out) < test:
         notes.append(f"All {len(held_out):,} held-out rows that there are were taken.")
     facts = {**place.facts(loaded, None), "split": place.split or "test", "n": len(held_out)}
