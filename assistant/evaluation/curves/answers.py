@@ -13,7 +13,7 @@ from assistant.answering import Assistant
 from assistant.evaluation.curves.cells import Cell, Scored
 from assistant.evaluation.curves.experiment import Experiment
 from assistant.evaluation.curves.rows import as_samples
-from assistant.evaluation.curves.trained import Learnt, Tell, learn_classifier, train_adapter, tuned_model
+from assistant.evaluation.curves.trained import Learnt, Tell, learn_classifier, saved_name, train_adapter, tuned_model
 from assistant.evaluation.curves.ways import STATIC, VOTE, ZERO_SHOT
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.running.answers import answer_samples
@@ -127,7 +127,7 @@ class Worker:
         found = self._answered(cell, self._asking(assistant, Arm(ZERO_SHOT, experiment.reading)))
         if found is None:
             return None
-        delete(cell.name(experiment.mark))
+        delete(saved_name(cell, experiment))
         return _with(found, learnt)
 
     def _classifier(self, cell: Cell) -> Scored | None:
@@ -135,7 +135,7 @@ class Worker:
         learnt = learn_classifier(cell, experiment, self._stop, self._tell)
         if learnt is None:
             return None
-        name = cell.name(experiment.mark)
+        name = saved_name(cell, experiment)
         loaded = load_classifier(name, experiment.model.device)
         found = self._answered(cell, lambda some: classifier_outcomes(loaded, some, experiment.material.task))
         if found is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -56,6 +58,12 @@ def decides(cell: Cell, experiment: Experiment) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != "device"}
 
 
+def saved_name(cell: Cell, experiment: Experiment) -> str:
+    """Return the name of what is trained for a cell: trained by other settings, it is another."""
+    settings = json.dumps(decides(cell, experiment), sort_keys=True)
+    return cell.name(f"{experiment.mark}-{hashlib.sha256(settings.encode()).hexdigest()[:6]}")
+
+
 def generator_settings(cell: Cell, experiment: Experiment) -> GeneratorSettings:
     """Return how the language model learns from the rows of a cell."""
     own = GeneratorSettings(method=cell.way.method)
@@ -99,7 +107,7 @@ def train_adapter(cell: Cell, experiment: Experiment, stop: Event, tell: Tell) -
     Raises:
         ShotwiseError: for whatever is wrong with the model or the rows.
     """
-    name, material = cell.name(experiment.mark), experiment.material
+    name, material = saved_name(cell, experiment), experiment.material
     there = bool(read_record(paths.adapters() / name))  # it was killed after the training, before its answers
     interrupted = there or last_checkpoint(run_folder(name)) is not None
     began = time.process_time()
@@ -116,7 +124,7 @@ def train_adapter(cell: Cell, experiment: Experiment, stop: Event, tell: Tell) -
 
 def tuned_model(cell: Cell, experiment: Experiment) -> ModelSettings:
     """Return what loads the fine-tuned model of a cell: a whole one, or the base with its adapter."""
-    entry = find_tuned(cell.name(experiment.mark))
+    entry = find_tuned(saved_name(cell, experiment))
     if entry.whole:
         return replace(experiment.model, model=str(entry.folder))
     # What was learnt beside weights in four bits belongs beside them.
@@ -130,7 +138,7 @@ def learn_classifier(cell: Cell, experiment: Experiment, stop: Event, tell: Tell
     Raises:
         ShotwiseError: for whatever is wrong with the rows.
     """
-    name = cell.name(experiment.mark)
+    name = saved_name(cell, experiment)
     there, begun = (paths.adapters() / name / CARD).is_file(), work_folder(name).is_dir()
     began = time.process_time()
     saved = open_classifier(name) if there else _learnt(cell, experiment, name, stop, tell)

@@ -10,6 +10,7 @@ from assistant.evaluation.curves.experiment import Experiment, check_ways
 from assistant.evaluation.curves.rows import read_material
 from assistant.evaluation.curves.running import run_cells
 from assistant.evaluation.curves.settings import CurveSettings
+from assistant.evaluation.curves.trained import saved_name
 from assistant.evaluation.tuning.source import Place
 from assistant.settings import ModelSettings
 
@@ -133,6 +134,15 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_scores(tuning, home):
     whole = carried_out(tuning)[Cell("lora", 8)]
     assert not whole.interrupted
     assert resumed.scores == whole.scores
+
+
+def test_what_was_trained_by_other_settings_is_never_taken_for_it(tuning):
+    tuning = replace(tuning, settings=replace(TUNING, methods=("lora",)))
+    more = replace(tuning, settings=replace(tuning.settings, steps=6))
+    cell = Cell("lora", 8)
+    assert saved_name(cell, tuning) != saved_name(cell, more)
+    assert saved_name(cell, tuning) == saved_name(cell, replace(tuning))
+    assert saved_name(cell, tuning) != saved_name(Cell("lora", 8, seed=1), tuning)
 
 
 def test_what_cannot_be_tuned_is_refused_before_anything_is_asked(material):
