@@ -1,13 +1,24 @@
-"""Ratios that mean something on a busy machine: interleaved rounds, CPU time, ratio within the round."""
+"""What the benchmarks share.
+
+Ratios that mean something on a busy machine: interleaved rounds, CPU time, ratio within the round. And cells: long
+measurements in pieces, each kept in a file of its own, so that the same command goes on where the last one ended.
+"""
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import random
+import signal
 import statistics
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -62,3 +73,39 @@ def table(title: str, unit: str, amount: float, measured: Sequence[Measured]) ->
     """Return the measurements as a Markdown table; ratio > 1 is faster than the baseline."""
     head = f"### {title}\n\n| variant | rate | CPU s | speed relative to the baseline |\n|---|---|---|---|\n"
     return head + "\n".join(one.row(unit, amount) for one in measured) + "\n"
+
+
+def line(cells: Sequence[str]) -> str:
+    """Return one row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def say(text: str) -> None:
+    """Print talk."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def write_cell(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the outcomes of a cell whole or not at all."""
+    draft = path.with_suffix(".tmp")
+    with gzip.open(draft, "wt", encoding="utf-8") as stream:
+        json.dump(record, stream)
+    os.replace(draft, path)
+
+
+def read_cell(path: Path) -> dict[str, Any]:
+    """Return what `write_cell` wrote."""
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def stop_on_request(minutes: float | None) -> threading.Event:
+    """Return what is set by Ctrl-C, by SIGTERM, or after so many minutes."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if minutes:
+        timer = threading.Timer(60 * minutes, stop.set)
+        timer.daemon = True
+        timer.start()
+    return stop

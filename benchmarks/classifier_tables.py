@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from benchlib import line
+
 from assistant.evaluation.metrics.leaderboard import pairs_of, summarise
 from assistant.evaluation.outcomes import Outcome
 from assistant.finetuning.classifiers.methods import METHODS
@@ -51,8 +53,25 @@ def table_of(name: str, where: str, first: Sequence[Outcome], runs: Mapping[Any,
         )  # fmt: skip
     for system, right, f1, classes, note in PUBLISHED[name]:
         lines.append(line((f"*{system}* ({note})", "–", "–", right, f1, classes, "–", "–")))
-    lines += ["", *differences(outcomes, task)]
+    lines += ["", *differences(outcomes, task), "", *ways(runs)]
     return "\n".join(lines)
+
+
+def ways(runs: Mapping[Any, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how each method was trained, as its first run says, and what early stopping made of it."""
+    for method in METHODS:
+        own = [run for cell, run in runs.items() if cell.method == method]
+        if not own or not own[0]["steps"]:
+            continue
+        settings, steps = own[0]["settings"], -(-own[0]["data"]["rows"] // own[0]["settings"]["batch_size"])
+        made = ", ".join(f"{run['steps'] / steps:g}" for run in own)
+        kept = ", ".join(f"{run['best']['step'] / steps:g}" for run in own)
+        dropout = settings.get("attention_dropout")
+        yield (
+            f"- {method}: learning rate {settings['learning_rate']:g}, {settings['epochs']} passes at most, "
+            f"{made} made, that after pass {kept} kept; {settings['dtype']}, attention dropout "
+            f"{'of the model' if dropout is None else format(dropout, 'g')}"
+        )
 
 
 def differences(outcomes: Sequence[Outcome], task: Any) -> Iterator[str]:
@@ -63,6 +82,7 @@ def differences(outcomes: Sequence[Outcome], task: Any) -> Iterator[str]:
         ("frozen-head", "last-2"),
         ("last-2", "full"),
         ("frozen-head", "soft-prompt"),
+        ("soft-prompt-full", "full"),
         ("lora", "full"),
         ("knn-vote", "full"),
         ("logistic-regression", "feature-based"),
@@ -80,22 +100,23 @@ def differences(outcomes: Sequence[Outcome], task: Any) -> Iterator[str]:
 
 def effect_table(effects: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Return what fine-tuned encoders change, as Markdown."""
-    lines = ["### The vote of the nearest, before and after the encoder was fine-tuned", ""]
-    lines += [line(("set", "rows", "n", "before", "after", "difference, paired")), line(["---"] * 6)]
+    lines = ["### What the nearest rows are worth, before and after the encoder was fine-tuned", ""]
+    lines += [line(("set", "rows", "k", "", "n", "before", "after", "difference, paired")), line(["---"] * 8)]
     for name, one in effects:
-        low, high = (100 * bound for bound in one["interval"])
-        gap = f"{100 * one['difference']:+.1f} ({low:+.1f} to {high:+.1f}), {one['verdict']}"
-        cells_ = (name.removeprefix("encoder-"), f"{one['rows']:,}", f"{one['n']:,}")
-        lines.append(line((*cells_, interval(one["before"], "accuracy"), interval(one["after"], "accuracy"), gap)))
+        head = (name.removeprefix("encoder-"), f"{one['rows']:,}", str(one["k"]))
+        lines.append(line((*head, "their vote", *_effect_cells(one))))
+        if asked := one.get("few_shot"):
+            lines.append(line((*head, f"shown to {asked['model']} ({asked['strategy']})", *_effect_cells(asked))))
     return "\n".join(lines)
+
+
+def _effect_cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = (100 * bound for bound in one["interval"])
+    gap = f"{100 * one['difference']:+.1f} ({low:+.1f} to {high:+.1f}), {one['verdict']}"
+    return (f"{one['n']:,}", interval(one["before"], "accuracy"), interval(one["after"], "accuracy"), gap)
 
 
 def interval(row: Mapping[str, Any], key: str) -> str:
     """Return a share in percent with its interval."""
     low, high = row[f"{key}_interval"]
     return f"{100 * row[key]:.1f} ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def line(cells_: Sequence[str]) -> str:
-    """Return one row of a Markdown table."""
-    return f"| {' | '.join(cells_)} |"

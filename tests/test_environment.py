@@ -1,5 +1,6 @@
 """What is set before heavy libraries are imported."""
 
+import logging
 import os
 
 from assistant.environment import available_cores, prepare_environment
@@ -31,3 +32,10 @@ def test_a_share_of_the_machine_counts(monkeypatch, tmp_path):
     assert available_cores() == 1
     limit.write_text("max 100000\n")
     assert available_cores() == whole
+
+
+def test_a_library_that_speaks_when_it_is_imported_is_kept_quiet():
+    prepare_environment()
+    speaker = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    assert not speaker.isEnabledFor(logging.WARNING)
+    assert speaker.isEnabledFor(logging.ERROR)

@@ -78,9 +78,9 @@ class LearningOptions:
     steps: Annotated[int | None, typer.Option(help="Steps, instead of epochs.")] = _Default.steps
     batch_size: Annotated[int, typer.Option(help="Rows at once.")] = _Default.batch_size
     accumulation: Annotated[int, typer.Option(help="Batches for one step.")] = _Default.accumulation
-    learning_rate: Annotated[float | None, typer.Option(help="The highest [default: the method's own].")] = (
-        _Default.learning_rate
-    )
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The highest [default: the method's own, more for narrow models].")
+    ] = _Default.learning_rate
     warmup: Annotated[float, typer.Option(help="Share of the steps in which it rises.")] = _Default.warmup
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = _Default.weight_decay
     max_tokens: Annotated[int, typer.Option(help="Longest row; longer ones are left out.")] = _Default.max_tokens

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +65,9 @@ def train(
         say(how_to_go_on(["adapter", "train", source], name) + ("" if resume else " --resume"))
         raise typer.Exit(STOPPED)
     result = {"name": name, "folder": str(trained.folder), **trained.record}
-    show_json(result) if as_json else show(_told(name, trained.record, str(trained.folder)))
+    show_json(result) if as_json else show(
+        _told(name, trained.record, str(trained.folder), _again(name, model, where.data))
+    )
     if check_forgetting is not None:
         gain = compared(name, check_forgetting, where.data, ModelSettings(model=model, device=how.device))
         if gain is not None and not as_json:
@@ -88,7 +92,9 @@ class Ticker:
         self._told = float("-inf")
 
     def tell(self, progress: Progress) -> None:
-        """Show how far it is, if it is time, a validation, or the end."""
+        """Show how far it is, if it is time, a validation, or an end that nothing else tells of."""
+        if progress.state == "done":
+            return
         ended = progress.state != "running"
         validated = "validation" in progress.sentence
         now = time.perf_counter()
@@ -115,7 +121,17 @@ def ticker_line(progress: Progress) -> str:
     return ", ".join(parts)
 
 
-def _told(name: str, record: Mapping[str, Any], folder: str) -> str:
+def _again(name: str, model: str, data: str | None) -> str:
+    """Return what is typed to compare it with its base: what is not found by its name is named."""
+    words = ["shotwise", "adapter", "compare", name]
+    words += ["--data", data] if data else []
+    return shlex.join([*words, "--model", model] if os.path.isdir(model) else words)
+
+
+def _told(name: str, record: Mapping[str, Any], folder: str, compare: str) -> str:
+    from assistant.finetuning.generators.card import adapter_option
+    from assistant.finetuning.generators.methods import find_method
+
     train, best = record["curve"]["train"], record["best"]
     whole = record["settings"]["method"] == "full"
     lines = [
@@ -125,6 +141,7 @@ def _told(name: str, record: Mapping[str, Any], folder: str) -> str:
     ]
     if best is not None:
         lines.append(f"Kept: the weights of step {best['step']:,}, validation loss {best['validation_loss']:.3f}.")
-    lines.append(f"Use it: --model {folder}" if whole else f"Use it: --adapter {name}")
-    lines.append(f"Compare it with its base: shotwise adapter compare {name}")
+    served = f"--model {folder}" if whole else adapter_option(name, find_method(record["settings"]["method"]))
+    lines.append(f"Use it: {served}")
+    lines.append(f"Compare it with its base: {compare}")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from assistant.commands.running import STOPPED, OutputOptions, build_bars, how_t
 from assistant.commands.terminal import read_text, say, show, show_json, table
 from assistant.commands.training_options import Replace, Resume, RowOptions, Source, TrainingBar, say_parts, say_stopped
 from assistant.finetuning.classifiers.methods import METHODS
-from assistant.finetuning.classifiers.settings import DEVICES, ClassifierSettings
+from assistant.finetuning.classifiers.settings import DEVICES, DTYPES, ClassifierSettings
 
 if TYPE_CHECKING:
     from assistant.evaluation.running.wanted import Wanted
@@ -52,8 +52,15 @@ class LearningOptions:
     )
     virtual_tokens: Annotated[int, typer.Option(help="Vectors of a soft prompt.")] = ClassifierSettings.virtual_tokens
     rank: Annotated[int, typer.Option(help="Of LoRA's updates.")] = ClassifierSettings.rank
+    attention_dropout: Annotated[
+        float | None,
+        typer.Option(help="While learning [default: the model's]; 0 halves a step over long texts on a CPU."),
+    ] = ClassifierSettings.attention_dropout
     seed: Annotated[int, typer.Option(help="Of new weights, dropout and the rows' order.")] = ClassifierSettings.seed
     device: Device = ClassifierSettings.device
+    dtype: Annotated[
+        str, typer.Option(help=f"One of: {', '.join(DTYPES)}. auto: bfloat16 on a CUDA GPU that has it, else float32.")
+    ] = ClassifierSettings.dtype
 
     def settings(self) -> ClassifierSettings:
         """Return them as settings.

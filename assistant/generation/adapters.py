@@ -34,6 +34,7 @@ MAX_RANK = 512
 _MAX_CONFIG_BYTES = 1_000_000
 _TYPES = ("LORA", "IA3", "LN_TUNING", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_DRAWN = "pissa_niter_"
 _PLAIN = re.compile(r"[A-Za-z0-9_.]{1,200}")
 _LISTS = ("exclude_modules", "modules_to_save", "layers_pattern", "target_parameters", "feedforward_modules")
 _LIMITS = {
@@ -156,6 +157,11 @@ def _check_config(config: Mapping[str, Any]) -> None:
         raise AdapterError(f"The adapter's peft_type {kind!r} is not supported.", f"Supported: {', '.join(_TYPES)}.")
     if config.get("auto_mapping"):
         raise AdapterError("The adapter names a class to import (auto_mapping), which is refused.")
+    if str(config.get("init_lora_weights")).startswith(_DRAWN):
+        raise AdapterError(
+            "The adapter belongs to a drawn decomposition of the weights, which does not come out the same twice.",
+            "Save it with peft's path_initial_model_for_weight_conversion.",
+        )
     for key, limit in _LIMITS.items():
         value = config.get(key)
         if value is not None and not (type(value) is int and 0 < value <= limit):

@@ -11,6 +11,8 @@ from assistant.settings import ModelSettings
 
 _MEMORY_SHARE = 0.6
 _QUIET_BYTES = 10**9
+_PACKED_ROWS, _PACKED_COLUMNS = 32, 64
+_PACKS = "support_avx512bf16_for_cpu"
 _INEXACT = ": an answer may depend on what runs beside it."
 
 
@@ -38,7 +40,7 @@ def load_network(
     try:
         with _Quiet(source.folder):
             network, report = auto.from_pretrained(source.place, config=config, **wanted)
-        network = network if settings.load_in else network.to(device)
+        network = leave_unpacked(network) if settings.load_in else network.to(device)
     except torch.cuda.OutOfMemoryError:
         raise ModelError(f"The model '{source.name}' does not fit on {device}.", "Try --load-in 4bit.") from None
     except _safetensors_errors() as error:
@@ -47,6 +49,20 @@ def load_network(
     if lost:
         raise ModelError(f"The weights of '{source.name}' lack {len(lost)} tensors, among them {lost[0]}.")
     return network, notes
+
+
+def leave_unpacked(network: Any, *, every: bool = False) -> Any:
+    """Return the network with four-bit weights that bitsandbytes does not pack for a CPU: misfits, or `every` one.
+
+    bitsandbytes 0.50 packs a layer's weights in place at the first evaluation on a CPU with AVX512-BF16. It breaks off
+    at those that are no multiple of its blocks, and gradients that go back through packed weights are wrong.
+    """
+    for module in network.modules():
+        if hasattr(module, _PACKS):
+            rows, columns = module.out_features, module.in_features
+            if every or rows % _PACKED_ROWS or columns % _PACKED_COLUMNS:
+                setattr(module, _PACKS, False)
+    return network
 
 
 def _safetensors_errors() -> tuple[type[Exception], ...]:

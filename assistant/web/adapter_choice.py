@@ -69,9 +69,23 @@ def build_adapters(service: Service) -> Any:
     )
 
 
+def build_evaluated(service: Service) -> Any:
+    """Return the dropdown of an evaluation, to be laid out in its form."""
+    return gr.Dropdown(
+        choices(service),
+        value=service.first_adapter,
+        label="Adapter",
+        elem_id="evaluated-adapter",
+        min_width=200,
+        filterable=False,
+        render=False,
+    )
+
+
 def listed(service: Service, *dropdowns: Any) -> dict[Any, Any]:
     """Return how the dropdowns change so that they offer what lies on this machine now."""
-    return {dropdown: gr.update(choices=choices(service), info=about(service)) for dropdown in dropdowns}
+    told = {"info": about(service)}
+    return {one: gr.update(choices=choices(service), **(told if one.info else {})) for one in dropdowns}
 
 
 def wire(service: Service, *dropdowns: Any) -> None:

@@ -110,7 +110,10 @@ def wire_with_base(service: Service, panel: Panel, chat: ChatPage, compare: Comp
             return gr.skip()
         last = answers[max(answers)]
         adapter = adapter_choice.value_of(service, last.adapter)
-        return {pages: gr.Tabs(selected="compare"), **compare.with_base(last.message, task, last.strategy, adapter)}
+        # What was trained after the page was opened is not in the comparison's list yet, and would be refused.
+        listed = adapter_choice.listed(service, compare.adapters)
+        asked = compare.with_base(last.message, task, last.strategy, adapter)
+        return merged({pages: gr.Tabs(selected="compare")}, listed, asked)
 
     chat.compare.click(
         again,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.errors import DataError, ModelError, SettingError
-from assistant.finetuning.generators.methods import METHODS, find_method
+from assistant.finetuning.generators.methods import METHODS, WIDTH, find_method
 from assistant.finetuning.generators.settings import ROWS, TARGETS, GeneratorSettings
 from assistant.generation.adapters import folder_of_new
 from assistant.settings import DEFAULT_STRATEGY, ModelSettings
@@ -39,7 +39,8 @@ class TrainingForm:
     rows: int = ROWS
     epochs: float = _DEFAULT.epochs
     batch_size: int = _DEFAULT.batch_size
-    learning_rate: float | None = None
+    learning_rate: str = ""
+    """As typed; empty: the method's own."""
     validation: float = _DEFAULT.validation
     k: int = _DEFAULT.k
     seed: int = _DEFAULT.seed
@@ -93,7 +94,7 @@ def target_choices() -> Choices:
 
 def rate_about(name: str) -> str:
     """Return what an empty learning rate means."""
-    return f"Empty: {find_method(name).learning_rate:g}, this method's own."
+    return f"Empty: this method's own, {find_method(name).learning_rate:g} at width {WIDTH:,}, more if narrower."
 
 
 def matters(method: str, setting: str) -> bool:
@@ -109,6 +110,15 @@ def about_training(form: TrainingForm) -> str:
     kept = f", {100 * form.validation:.0f} % of them set apart to choose the best weights" if form.validation else ""
     result = "a model of its own, for --model" if method.form == "model" else "an adapter, in Chat at once"
     return f"At most {form.rows:,} rows, {form.epochs:g} times each{kept}; prompts {prompts}. The result is {result}."
+
+
+def _rate(typed: str) -> float | None:
+    try:
+        return float(typed) if typed.strip() else None
+    except ValueError:
+        raise SettingError(
+            f"The learning rate must be a number, not '{typed.strip()}'.", "Give one like 0.0005, or leave it empty."
+        ) from None
 
 
 def arguments(form: TrainingForm, name: str, model: ModelSettings) -> list[str]:
@@ -128,7 +138,7 @@ def arguments(form: TrainingForm, name: str, model: ModelSettings) -> list[str]:
         virtual_tokens=form.virtual_tokens,
         epochs=form.epochs,
         batch_size=form.batch_size,
-        learning_rate=form.learning_rate,
+        learning_rate=_rate(form.learning_rate),
         validation=form.validation,
         k=form.k,
         strategy=DEFAULT_STRATEGY,

@@ -147,9 +147,9 @@ def _form() -> tuple[dict[str, Any], Any]:
     )
     about = gr.HTML(notes([forms.method_about(first.method)]), elem_id="about-method")
     with gr.Row():
-        fields["rank"] = _number(first.rank, "Rank", "Of the thin matrices: more can learn more.", "rank", minimum=1)
+        fields["rank"] = _number(first.rank, "Rank", "More can learn more.", "rank", minimum=1)
         fields["targets"] = gr.Dropdown(
-            forms.target_choices(), value=first.targets, label="Targets", info="Which weights they stand beside.",
+            forms.target_choices(), value=first.targets, label="Targets", info="Beside which weights.",
             filterable=False, min_width=140, elem_id="targets",
         )  # fmt: skip
         fields["virtual_tokens"] = _number(
@@ -157,14 +157,12 @@ def _form() -> tuple[dict[str, Any], Any]:
             visible=False,
         )  # fmt: skip
     with gr.Row():
-        fields["rows"] = _number(
-            first.rows, "Rows", "Learnt from at most, evenly by label.", "training-rows", minimum=1
-        )
+        fields["rows"] = _number(first.rows, "Rows", "At most.", "training-rows", minimum=1)
         fields["epochs"] = gr.Number(
-            first.epochs, minimum=0.01, label="Epochs", info="Times that each is learnt.", min_width=140,
+            first.epochs, minimum=0.01, label="Epochs", info="Passes over them.", min_width=140,
             elem_id="epochs",
         )  # fmt: skip
-        fields["batch_size"] = _number(first.batch_size, "Batch size", "Rows of one step.", "batch-size", minimum=1)
+        fields["batch_size"] = _number(first.batch_size, "Batch size", "Of one step.", "batch-size", minimum=1)
     with gr.Accordion("More settings", open=False):
         _more(fields, first)
     return {name: fields[name] for name in _FIELDS}, about
@@ -190,18 +188,18 @@ def _data(fields: dict[str, Any], first: TrainingForm) -> None:
 
 def _more(fields: dict[str, Any], first: TrainingForm) -> None:
     with gr.Row():
-        fields["learning_rate"] = gr.Number(
-            None, label="Learning rate", info=forms.rate_about(first.method), min_width=140, elem_id="learning-rate"
-        )
+        # A Number shows 0 where nothing was typed, and sends it.
+        fields["learning_rate"] = gr.Textbox(
+            label="Learning rate", info=forms.rate_about(first.method), max_lines=1, min_width=140,
+            elem_id="learning-rate",
+        )  # fmt: skip
         fields["validation"] = gr.Slider(
-            0, 0.5, value=first.validation, step=0.05, label="Set apart", info="Share that chooses the best weights.",
+            0, 0.5, value=first.validation, step=0.05, label="Set apart", info="To choose the best.",
             min_width=140, elem_id="validation",
         )  # fmt: skip
     with gr.Row():
-        fields["k"] = _number(
-            first.k, "Demonstrations", "Retrieved into each training prompt; 0: none.", "training-k", minimum=0
-        )
-        fields["seed"] = _number(first.seed, "Seed", "Of new weights, order and split.", "training-seed", minimum=0)
+        fields["k"] = _number(first.k, "Demonstrations", "In each prompt.", "training-k", minimum=0)
+        fields["seed"] = _number(first.seed, "Seed", "Of all that is drawn.", "training-seed", minimum=0)
     fields["name"] = gr.Textbox(
         label="Name", placeholder="made of data, method and time", max_lines=1, elem_id="adapter-name"
     )

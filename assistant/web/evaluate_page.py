@@ -163,7 +163,7 @@ class EvaluatePage:
         return self.opened(name)
 
 
-def build(jobs: Jobs, shelf: RunShelf, model: ModelSettings) -> EvaluatePage:
+def build(jobs: Jobs, shelf: RunShelf, model: ModelSettings, adapter: Any) -> EvaluatePage:
     """Return the page, its components laid out in the open tab."""
     # Not a state of the server: the browser writes it into the address.
     name = gr.Textbox(visible=False, elem_id="looked-at")
@@ -175,7 +175,7 @@ def build(jobs: Jobs, shelf: RunShelf, model: ModelSettings) -> EvaluatePage:
         with gr.Column(scale=11, min_width=320, elem_id="evaluate-main"):
             message = gr.HTML(elem_id="run-message")
             with gr.Column(elem_id="evaluation-form") as form_part:
-                form = form_panel.build()
+                form = form_panel.build(adapter)
             with gr.Column(visible=False, elem_id="evaluation-run") as run_part:
                 progress = gr.HTML(elem_id="progress")
                 with gr.Row(elem_id="run-buttons"):

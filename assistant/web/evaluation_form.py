@@ -17,7 +17,14 @@ from assistant.data import Fields, guess_fields, open_source
 from assistant.errors import DataError, SettingError
 from assistant.prompting.strategies import find_strategy, strategies_for
 from assistant.prompting.tasks import list_tasks, load_task
-from assistant.settings import AdviceSettings, EvaluationSettings, ModelSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import (
+    NO_ADAPTER,
+    AdviceSettings,
+    EvaluationSettings,
+    ModelSettings,
+    RetrievalSettings,
+    SamplingSettings,
+)
 from assistant.web import controls
 from assistant.web.markup import plural
 
@@ -56,6 +63,8 @@ class Form:
     data_dir: str = ""
     task: str = "sentiment"
     index: str = ""
+    adapter: str = ""
+    """Name or folder; `none`: the base model; empty: what the page was started with."""
     strategies: tuple[str, ...] = _DEFAULT_STRATEGIES
     reading: str = "labels"
     limit: int = LIMIT
@@ -83,10 +92,13 @@ class Form:
 
     def title(self) -> str:
         """Return what the run is called in the list."""
-        if self.goal == "advise":
-            return f"{Path(self.location).name}, advice"
-        count = len(self.strategies)
-        return f"{Path(self.location).name}, {count} {'strategy' if count == 1 else 'strategies'}"
+        what = "advice" if self.goal == "advise" else _strategies(len(self.strategies))
+        adapted = f", {Path(self.adapter).name}" if self.adapter not in ("", NO_ADAPTER) else ""
+        return f"{Path(self.location).name}, {what}{adapted}"
+
+
+def _strategies(count: int) -> str:
+    return "1 strategy" if count == 1 else f"{count} strategies"
 
 
 def public_sets() -> Choices:
@@ -211,7 +223,7 @@ def arguments(form: Form, name: str, model: ModelSettings) -> list[str]:
         "baseline": form.baseline,
         "data": form.data_dir.strip() if form.source == "public" else "",
         "model": model.model,
-        "adapter": model.adapter or "",
+        "adapter": form.adapter or model.adapter or "",
         "dtype": model.dtype,
         "device": model.device,
         "load-in": model.load_in or "",

@@ -45,8 +45,8 @@ class FormPanel:
         return Form(**filled)
 
 
-def build() -> FormPanel:
-    """Return the form, its components laid out where it is called."""
+def build(adapter: Any) -> FormPanel:
+    """Return the form, its components laid out where it is called, with the list of adapters among them."""
     first = Form()
     fields: dict[str, Any] = {}
     gr.HTML('<h2 class="sw-side">New evaluation</h2>')
@@ -63,6 +63,7 @@ def build() -> FormPanel:
             forms.index_choices(first.source, first.task), value="", label="Index of demonstrations",
             elem_id="evaluated-index", min_width=200, allow_custom_value=True,
         )  # fmt: skip
+        fields["adapter"] = adapter.render()
     fields["strategies"] = gr.CheckboxGroup(
         forms.strategy_choices(first.task), value=list(first.strategies), label="Strategies",
         elem_id="evaluated-strategies", info="Rows without a language model are always added.",

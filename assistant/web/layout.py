@@ -48,14 +48,15 @@ def build(service: Service) -> gr.Blocks:
             with gr.Tab("Compare", id="compare", render_children=True) as compare_tab:
                 compare = compare_page.build(service, panel, strategies, adapters, FIRST_TASK)
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
-                evaluate = evaluate_page.build(service.jobs, service.run_shelf, service.settings)
+                evaluated = adapter_choice.build_evaluated(service)
+                evaluate = evaluate_page.build(service.jobs, service.run_shelf, service.settings, evaluated)
             with gr.Tab("Adapters", id="adapters") as adapters_tab:
                 training = adapters_page.build(service)
         chat_page.wire(chat)
         compare_page.wire(compare)
         evaluate_page.wire(evaluate)
         adapters_page.wire(training)
-        adapter_choice.wire(service, adapter, adapters)
+        adapter_choice.wire(service, adapter, adapters, evaluated)
         tab = gr.State("chat")
         _wire_task(panel, chat, compare, tab)
         _wire_tabs(panel, chat, compare, tab, {"chat": chat_tab, "compare": compare_tab})

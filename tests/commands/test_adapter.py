@@ -9,6 +9,7 @@ from assistant.commands.adapter_options import LearningOptions
 from assistant.commands.adapter_train import ticker_line
 from assistant.finetuning.generators.progress import Progress
 from assistant.finetuning.generators.settings import GeneratorSettings
+from tests.generation.tiny_models import save_model
 
 # peft 0.21 asks transformers for a name that 5.23 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -52,6 +53,31 @@ def test_an_adapter_is_trained_listed_shown_compared_and_deleted(shotwise, home)
     code, out, _ = shotwise("adapter", "delete", "mine", "--yes")
     assert code == 0
     assert not (home / "adapters" / "mine").exists()
+
+
+@pytest.mark.slow
+def test_an_encoder_decoder_learns_to_summarise_and_is_compared_by_rouge(shotwise, home, tmp_path):
+    model = str(save_model("t5", tmp_path / "tiny-t5"))
+    summary = "They will meet."
+    file = tmp_path / "talk.jsonl"
+    lines = ({"dialogue": f"Ben: Train {at}?\nEva: Yes, track {at}.", "summary": summary} for at in range(40))
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    code, out, err = shotwise(
+        "adapter", "train", str(file), "--name", "talk", "--model", model, "--task", "summary", "--input", "dialogue",
+        "--output", "summary", "--method", "full", "--steps", "90", "--learning-rate", "0.02", "--batch-size", "4",
+        "--evaluate-every", "45",
+    )  # fmt: skip
+    assert code == 0, err
+    assert f"shotwise adapter compare talk --model {model}" in out
+    code, out, err = shotwise(
+        "adapter", "compare", "talk", str(file), "--model", model, "--max-new-tokens", "24", "--json"
+    )
+    assert code == 0, err
+    gain = json.loads(out)
+    assert (gain["metric"], gain["reading"], gain["n"]) == ("rouge", "generate", 10)
+    assert gain["tuned"] > 0.6
+    assert gain["base"] < 0.2
+    assert gain["verdict"] == "better"
 
 
 def test_an_adapter_that_was_made_otherwise_is_shown_with_where_its_card_is(shotwise):

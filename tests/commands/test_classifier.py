@@ -53,6 +53,7 @@ def test_training_shows_what_learns_and_what_it_is_worth(shotwise, train, rows, 
     assert "ROC-AUC" in out
     assert "meant \\ answered" in out
     assert "Epoch 2: loss" in err
+    assert "Writing" not in err
     assert (home / "adapters" / "mine" / "classifier.json").is_file()
 
 

@@ -156,6 +156,7 @@ def test_an_untrained_adapter_loads_with_a_note(model_folder, tmp_path):
         ({"peft_type": "SURPRISE"}, "peft_type"),
         ({"peft_type": None}, "peft_type"),
         ({"task_type": "SEQ_CLS"}, "SEQ_CLS"),
+        ({"init_lora_weights": "pissa_niter_4"}, "does not come out the same twice"),
         ({"from_the_future": 3}, "from_the_future"),
         ({"target_modules": ["nothing_of_that_name"]}, "does not fit"),
     ],

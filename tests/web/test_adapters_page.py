@@ -42,7 +42,9 @@ def parsed(listed):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_of_the_form_is_understood_by_the_command(method):
-    form = TrainingForm(method=method, rank=3, virtual_tokens=7, rows=50, epochs=0.5, learning_rate=0.001, k=2, seed=4)
+    form = TrainingForm(
+        method=method, rank=3, virtual_tokens=7, rows=50, epochs=0.5, learning_rate="0.001", k=2, seed=4
+    )
     params = parsed(arguments(form, "mine", DEMO))
     assert (params["source"], params["name"], params["model"], params["method"]) == ("reviews", "mine", "demo", method)
     assert (params["rows"], params["epochs"], params["learning_rate"], params["k"], params["seed"]) == (
@@ -73,6 +75,7 @@ def test_nothing_that_is_typed_becomes_an_option():
     [
         ({"data_set": "", "path": " "}, DEMO, DataError),
         ({"rank": 0}, DEMO, SettingError),
+        ({"learning_rate": "quick"}, DEMO, SettingError),
         ({"validation": 0.9}, DEMO, SettingError),
         ({"rows": 0}, DEMO, SettingError),
         ({"method": "magic"}, DEMO, UnknownName),

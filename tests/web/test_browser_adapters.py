@@ -101,6 +101,32 @@ def test_the_adapters_tab_shows_a_stopped_training_and_refuses_in_one_sentence(o
     shutil.rmtree(folder)
 
 
+def test_a_learning_rate_that_nobody_typed_stays_empty_when_its_field_is_shown(open_page):  # noqa: F811
+    page = open_page()
+    page.get_by_role("tab", name="Adapters").click()
+    page.wait_for_selector("#rank input")
+    page.get_by_text("More settings").click()
+    page.wait_for_selector("#learning-rate input")
+    assert page.input_value("#learning-rate input") == ""
+
+
+def test_an_evaluation_can_be_of_a_new_adapter(open_page, place):  # noqa: F811
+    place("mine")
+    page = open_page()
+    page.get_by_role("tab", name="Evaluate").click()
+    page.wait_for_selector("#evaluated-adapter input")
+    pick(page, "evaluated-adapter", "mine")
+    assert page.input_value("#evaluated-adapter input") == "mine"
+
+
+def test_what_belongs_to_chat_is_out_of_the_way_on_the_adapters_tab(open_page):  # noqa: F811
+    page = open_page()
+    page.get_by_role("tab", name="Adapters").click()
+    page.wait_for_selector("#choices", state="hidden")
+    page.get_by_role("tab", name="Chat").click()
+    page.wait_for_selector("#choices", state="visible")
+
+
 def test_settings_follow_the_method(open_page):  # noqa: F811
     page = open_page()
     page.get_by_role("tab", name="Adapters").click()

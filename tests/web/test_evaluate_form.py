@@ -31,6 +31,20 @@ def test_the_default_form_is_a_small_evaluation_of_a_built_in_set():
     assert "input" not in given
 
 
+@pytest.mark.parametrize(
+    ("chosen", "first", "asked"),
+    [("", "started-with", "started-with"), ("mine", "started-with", "mine"), ("none", "started-with", "none")],
+)
+def test_the_adapter_is_the_one_chosen_or_the_one_that_the_page_was_started_with(chosen, first, asked):
+    arguments = forms.arguments(Form(adapter=chosen), "n", ModelSettings("demo", adapter=first))
+    assert f"--adapter={asked}" in arguments
+
+
+def test_the_title_of_a_run_names_its_adapter():
+    assert Form(adapter="mine").title() == "reviews, 3 strategies, mine"
+    assert Form(adapter="none").title() == "reviews, 3 strategies"
+
+
 def test_an_advice_has_a_budget_and_no_number_of_samples():
     command, given, _ = options(Form(goal="advise", budget=500, reading="both"))
     assert (command, given["budget"], given["reading"]) == ("advise", "500", "labels")

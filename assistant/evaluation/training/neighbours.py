@@ -1,4 +1,4 @@
-"""What a fine-tuned encoder changes: the vote of the nearest rows, before and after, on rows it has never seen."""
+"""What a fine-tuned encoder changes: the vote of the nearest rows, and what a model answers that is shown them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,40 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from assistant.answering import Assistant
 from assistant.data import Fields, Source
 from assistant.evaluation.metrics.leaderboard import pairs_of, summarise
-from assistant.evaluation.outcomes import Outcome, Sample
+from assistant.evaluation.outcomes import Arm, Outcome, Sample
+from assistant.evaluation.running.answers import answer_samples
 from assistant.evaluation.running.baselines import baseline_outcomes
+from assistant.generation.chat_model import StopSignal
 from assistant.prompting.tasks import Task
+from assistant.records import Query
 from assistant.retrieval.building import BuildProgress
 from assistant.retrieval.index import DemonstrationIndex, build_index, delete_index
-from assistant.settings import RetrievalSettings
+from assistant.settings import RetrievalSettings, SamplingSettings
 from assistant.tables import Row
 
-BEFORE, AFTER = "knn-vote before", "knn-vote after"
+BEFORE, AFTER = "before", "after"
+FEW_SHOT = "dynamic-few-shot"
 _KEPT = ("accuracy", "accuracy_interval", "macro_f1")
 BuildReport = Callable[[str, BuildProgress], None]
 
 
-def effect_on_neighbours(
+@dataclass(frozen=True)
+class Shown:
+    """A language model that answers with the nearest rows as demonstrations, and how many samples it is asked."""
+
+    assistant: Assistant
+    limit: int = 100
+    """The first of the samples; a model costs more than a vote."""
+    stop: StopSignal | None = None
+
+
+def effect_of_encoder(
     name: str,
     encoders: tuple[str, str],
     rows: Sequence[Sample],
@@ -32,51 +47,70 @@ def effect_on_neighbours(
     task: Task,
     *,
     k: int = RetrievalSettings.k,
+    shown: Shown | None = None,
     report: BuildReport | None = None,
-) -> dict[str, Any]:
-    """Return the accuracies of the vote of the k nearest rows under two encoders, and their paired difference.
+) -> dict[str, Any] | None:
+    """Return what the k nearest rows are worth under two encoders: their vote, and shown to a language model.
 
-    Both see the same rows and obey the leak guard. The indexes are built for this and deleted again.
+    None if the model was stopped before its last answer. Both see the same rows and obey the leak guard.
+    The indexes are built for this and deleted again.
 
     Args:
         name: Begins the names of the two indexes.
         encoders: Before and after: names or folders.
-        rows: Among which the nearest vote.
+        rows: Among which the nearest are looked for.
         samples: To answer.
         task: Of both.
-        k: Rows that vote.
+        k: Rows that vote, or are shown.
+        shown: Who is shown them; None: they only vote, and `few_shot` is None.
         report: Is told how far an index is, with its name.
 
     Raises:
-        ShotwiseError: if an encoder cannot be loaded or an index not be built.
+        ShotwiseError: if an encoder cannot be loaded, an index not be built, or the model not be asked.
     """
-    outcomes: list[Outcome] = []
+    votes: list[Outcome] = []
+    answers: list[Outcome] = []
     for when, encoder in zip((BEFORE, AFTER), encoders, strict=True):
-        index = f"{name}-{when.rsplit(' ', 1)[1]}"
-        outcomes += [replace(one, strategy=when) for one in _vote(index, encoder, rows, samples, task, k, report)]
+        with index_of(f"{name}-{when}", encoder, rows, task, report) as index:
+            votes += _renamed(baseline_outcomes("knn-vote", samples, index, task, k), when)
+            if shown is not None:
+                found = _answers(shown, index, samples[: shown.limit], task, k)
+                if len(found) < len(samples[: shown.limit]):
+                    return None
+                answers += _renamed(found, when)
+    few_shot = None
+    if shown is not None:
+        few_shot = {"strategy": FEW_SHOT, "model": shown.assistant.model.name, **_compared(answers, task)}
+    return {"k": k, "rows": len(rows), **_compared(votes, task), "few_shot": few_shot}
+
+
+def _answers(shown: Shown, index: DemonstrationIndex, samples: Sequence[Sample], task: Task, k: int) -> list[Outcome]:
+    shown.assistant.open_index(index.name).embed_ahead([Query(sample.inputs).text() for sample in samples])
+    return answer_samples(
+        shown.assistant,
+        task,
+        Arm(FEW_SHOT, "labels"),
+        samples,
+        index=index.name,
+        retrieval=RetrievalSettings(k=k),
+        sampling=SamplingSettings(),
+        seed=0,
+        stop=shown.stop,
+    )
+
+
+def _renamed(outcomes: Sequence[Outcome], name: str) -> list[Outcome]:
+    return [replace(one, strategy=name, reading="none") for one in outcomes]
+
+
+def _compared(outcomes: Sequence[Outcome], task: Task) -> dict[str, Any]:
     (pair,) = pairs_of(outcomes, task, BEFORE)
     results = {row["name"]: {key: row[key] for key in _KEPT} for row in summarise(outcomes, task)}
     return {
-        "k": k,
-        "rows": len(rows),
-        "n": len(samples),
-        "before": results[BEFORE],
-        "after": results[AFTER],
-        **{key: pair[key] for key in ("difference", "interval", "p_value", "verdict")},
+        "n": pair["n"],
+        **results,
+        **{key: pair[key] for key in ("difference", "interval", "p_value", "wins", "losses", "verdict")},
     }
-
-
-def _vote(
-    name: str,
-    encoder: str,
-    rows: Sequence[Sample],
-    samples: Sequence[Sample],
-    task: Task,
-    k: int,
-    report: BuildReport | None,
-) -> list[Outcome]:
-    with index_of(name, encoder, rows, task, report) as index:
-        return baseline_outcomes("knn-vote", samples, index, task, k)
 
 
 @contextmanager

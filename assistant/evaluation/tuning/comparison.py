@@ -25,7 +25,8 @@ from assistant.evaluation.sets.pools import pool_index
 from assistant.evaluation.statistics.paired import compare_arms
 from assistant.evaluation.tuning.source import Place
 from assistant.finetuning.generators.adapter_record import read_record, write_record
-from assistant.finetuning.generators.card import card
+from assistant.finetuning.generators.card import card, is_model
+from assistant.finetuning.generators.methods import find_method
 from assistant.finetuning.generators.shelf import Entry
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.loading import load_chat_model
@@ -43,7 +44,7 @@ class Question:
 
     place: Place
     model: ModelSettings
-    """The base; its adapter is set here."""
+    """The base; its adapter is set here, and its quantisation as it was trained unless one is given."""
     limit: int = EvaluationSettings.limit
     """Held-out rows answered, drawn evenly by label."""
     strategy: str | None = None
@@ -134,7 +135,7 @@ def compare_with_base(
         )
     plan = _plan(entry, question, loaded, record if own else {}, building)
     outcomes: dict[str, list[Outcome]] = {}
-    for who, settings in _both(entry, question.model).items():
+    for who, settings in _both(entry, _as_trained(question.model, record)).items():
         run = _answered(plan, who, settings, stop, report)
         if not run["finished"]:
             return None
@@ -142,6 +143,13 @@ def compare_with_base(
     gain = _gain(entry, question, loaded, plan, outcomes, own)
     _remember(entry, gain)
     return gain
+
+
+def _as_trained(base: ModelSettings, record: Mapping[str, Any]) -> ModelSettings:
+    """Return how the base is loaded: what was learnt beside weights in four bits is measured beside them too."""
+    if base.load_in is not None or not record or is_model(record):
+        return base
+    return replace(base, load_in=find_method(record["settings"]["method"]).load_in)
 
 
 def _both(entry: Entry, base: ModelSettings) -> dict[str, ModelSettings]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant import paths
-from assistant.errors import ModelError
+from assistant.errors import ModelError, SettingError
 from assistant.hub import hub_reachable
 from assistant.retrieval.encoders import DEFAULT
 from assistant.retrieval.packaged import file_sha256, packaged_folder
@@ -20,6 +21,8 @@ DEMO = "demo"
 PUBLIC_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 """The hub id of the packaged encoder's weights: what plain peft looks for."""
 _WEIGHTS = "*.safetensors"
+_ATTENTION_DROPOUTS = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
+"""What it is called in the configurations of BERT, of Llama and most others, and of GPT-2."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,25 @@ def quiet_loading() -> Iterator[None]:
     """Keep transformers from saying at length that a new head is new, and from drawing bars."""
     from transformers.utils import logging as theirs
 
-    bars, level = theirs.is_progress_bar_enabled(), theirs.get_verbosity()
-    theirs.disable_progress_bar()
+    level = theirs.get_verbosity()
     theirs.set_verbosity(logging.ERROR)
+    try:
+        with without_bars():
+            yield
+    finally:
+        theirs.set_verbosity(level)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep transformers from drawing bars: one for every checkpoint, between the lines about the training."""
+    from transformers.utils import logging as theirs
+
+    bars = theirs.is_progress_bar_enabled()
+    theirs.disable_progress_bar()
     try:
         yield
     finally:
-        theirs.set_verbosity(level)
         if bars:
             theirs.enable_progress_bar()
 
@@ -133,11 +148,18 @@ def load_body(base: Base) -> Any:
     return _load(AutoModel, base.folder, base.name)
 
 
-def load_with_head(folder: Path, name: str, labels: tuple[str, ...] | None, padding: int | None) -> Any:
+def load_with_head(
+    folder: Path,
+    name: str,
+    labels: tuple[str, ...] | None,
+    padding: int | None,
+    attention_dropout: float | None = None,
+) -> Any:
     """Return the model with a head of one number per label, in fp32; `labels=None` takes the head that is there.
 
     Raises:
         ModelError: if it cannot be loaded, or reads and writes with two separate parts.
+        SettingError: if it has no attention dropout to be set.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -150,12 +172,22 @@ def load_with_head(folder: Path, name: str, labels: tuple[str, ...] | None, padd
             # A base that is itself a classifier of other labels gets a new head.
             "ignore_mismatched_sizes": True,
         }
+    if attention_dropout is not None:
+        head[_name_of_attention_dropout(folder, name)] = attention_dropout
     network = _load(AutoModelForSequenceClassification, folder, name, **head)
     if network.config.is_encoder_decoder:
         raise ModelError(f"'{name}' is an encoder-decoder model.", "Choose an encoder or a decoder-only model.")
     if padding is not None:
         network.config.pad_token_id = padding
     return network
+
+
+def _name_of_attention_dropout(folder: Path, name: str) -> str:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    found = next((key for key in _ATTENTION_DROPOUTS if key in config), None)
+    if found is None:
+        raise SettingError(f"The model '{name}' says nothing of attention dropout.", "Leave out --attention-dropout.")
+    return found
 
 
 def _load(kind: Any, folder: Path, name: str, **settings: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.errors import AdapterError
+from assistant.finetuning.classifiers.batches import precision
 from assistant.finetuning.classifiers.rows import Inputs, texts_of
 
 WEIGHTS = "head.safetensors"
@@ -108,6 +109,7 @@ class Body:
     max_tokens: int
     words: int | None
     batch_size: int
+    dtype: str = "auto"
 
     def vectors(self, inputs: Sequence[Inputs], fields: Sequence[str], tell: Tell | None = None) -> Vectors:
         """Return one row per input: the unit vector u of its text, or of a pair (u, v, |u − v|, u ∗ v).
@@ -141,7 +143,7 @@ class Body:
             ids = [torch.tensor(encoded[at]) for at in batch]
             tokens = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)
             mask = pad_sequence([torch.ones_like(one) for one in ids], batch_first=True).to(self.network.device)
-            with torch.inference_mode():
+            with torch.inference_mode(), precision(self.dtype, self.network.device.type):
                 read = self.network(input_ids=tokens.to(self.network.device), attention_mask=mask)
             share = mask.unsqueeze(-1).double()
             means = (read.last_hidden_state.double() * share).sum(dim=1) / share.sum(dim=1).clamp(min=1)

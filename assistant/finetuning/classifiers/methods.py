@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from assistant.errors import UnknownName
 
 FEATURE_BASED, FROZEN_HEAD, LAST_2, FULL = "feature-based", "frozen-head", "last-2", "full"
-SOFT_PROMPT, LORA = "soft-prompt", "lora"
+SOFT_PROMPT, SOFT_PROMPT_FULL, LORA = "soft-prompt", "soft-prompt-full", "lora"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,12 @@ class Method:
     @property
     def is_peft(self) -> bool:
         """Return whether what learns is a PEFT adapter, kept apart from the model."""
-        return self.name in (SOFT_PROMPT, LORA)
+        return self.has_prompt or self.name == LORA
+
+    @property
+    def has_prompt(self) -> bool:
+        """Return whether vectors stand before the text, in places that the text cannot have."""
+        return self.name in (SOFT_PROMPT, SOFT_PROMPT_FULL)
 
     @property
     def is_whole(self) -> bool:
@@ -78,6 +83,14 @@ METHODS: Mapping[str, Method] = {
             learning_rate=1e-2,
             epochs=15,
             source="Source documents 001, 003 and 004; Lester et al. 2021",
+        ),
+        Method(
+            SOFT_PROMPT_FULL,
+            trained="vectors before the input's embeddings, all transformer layers and the head",
+            about="A soft prompt whose encoder learns with it; 001 does not say that its own stayed frozen.",
+            learning_rate=5e-5,
+            epochs=4,
+            source="Source document 001, read the other way",
         ),
         Method(
             LORA,

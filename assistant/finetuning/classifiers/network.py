@@ -25,7 +25,7 @@ def new_network(base: Base, tokenizer: Any, labels: tuple[str, ...], settings: C
     from transformers import set_seed
 
     set_seed(settings.seed)
-    network = load_with_head(base.folder, base.name, labels, tokenizer.pad_token_id)
+    network = load_with_head(base.folder, base.name, labels, tokenizer.pad_token_id, settings.attention_dropout)
     if settings.row.is_peft:
         return _with_adapter(network, settings)
     if settings.method != methods.FULL:
@@ -127,7 +127,7 @@ def max_tokens(network: Any, tokenizer: Any, settings: ClassifierSettings) -> in
         SettingError: if a soft prompt leaves no place for the text.
     """
     places = min(getattr(network.config, "max_position_embeddings", None) or 2**31, tokenizer.model_max_length)
-    if settings.method == methods.SOFT_PROMPT:
+    if settings.row.has_prompt:
         places -= settings.virtual_tokens
     if places < 8:
         raise SettingError(
@@ -140,7 +140,7 @@ def max_tokens(network: Any, tokenizer: Any, settings: ClassifierSettings) -> in
 def _with_adapter(network: Any, settings: ClassifierSettings) -> Any:
     import peft
 
-    config = _prompt_config(network, settings) if settings.method == methods.SOFT_PROMPT else _lora(network, settings)
+    config = _prompt_config(network, settings) if settings.row.has_prompt else _lora(network, settings)
     with quiet_peft():
         return peft.get_peft_model(network, config)
 
@@ -154,13 +154,17 @@ def _prompt_config(network: Any, settings: ClassifierSettings) -> Any:
             "A decoder-only model cannot classify behind a soft prompt: it would be read at the filling.",
             "Choose an encoder, or --method lora.",
         )
+    learning = head_modules(network)
+    if settings.method == methods.SOFT_PROMPT_FULL:
+        # peft freezes all that it does not keep a copy of: the layers become part of what it trains and saves.
+        learning.append(layer_name(network).rpartition(".")[0])
     # BERT's pooler reads the first place, which is now the first vector: that one sees the whole text, as [CLS] would.
     return peft.PromptTuningConfig(
         task_type=_TASK,
         num_virtual_tokens=settings.virtual_tokens,
         # Vectors drawn from a normal distribution are twenty times as long as BERT's own embeddings.
         prompt_tuning_init="SAMPLE_VOCAB",
-        modules_to_save=head_modules(network),
+        modules_to_save=learning,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from assistant.errors import ClassifierError
 from assistant.finetuning.classifiers import methods, network, trainer
 from assistant.finetuning.classifiers.base import Base, find_base, load_tokenizer, load_with_head
+from assistant.finetuning.classifiers.batches import precision
 from assistant.finetuning.classifiers.features import Head
 from assistant.finetuning.classifiers.rows import Inputs, encode
 from assistant.finetuning.classifiers.saved import SavedClassifier, open_classifier
@@ -116,7 +117,7 @@ def _scorer(saved: SavedClassifier, loaded: Any, tokenizer: Any, device: str) ->
         for start in range(0, len(order), size):
             batch = order[start : start + size]
             padded = _padded(tokenizer, [encoded[at] for at in batch])
-            with torch.inference_mode():
+            with torch.inference_mode(), precision(settings.dtype, place):
                 logits = loaded(**{name: tensor.to(place) for name, tensor in padded.items()}).logits
             rows[batch] = torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
         return rows

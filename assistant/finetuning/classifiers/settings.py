@@ -11,6 +11,8 @@ from assistant.finetuning.classifiers.methods import FULL, Method, find_method
 from assistant.settings import EncoderSettings
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+BFLOAT16 = "bfloat16"
+DTYPES = ("auto", "float32", BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,16 @@ class ClassifierSettings:
     """Of AdamW."""
     warmup: float = 0.1
     """Share of all steps in which the learning rate rises from 0."""
+    attention_dropout: float | None = None
+    """Share of the attention's weights that is dropped while learning; None: as the model has it. On a CPU, 0 halves
+    a step over long texts: numbers are drawn for every pair of tokens, and the fast attention cannot drop."""
     seed: int = 0
     """Of new weights, dropout and the order of the rows."""
     device: str = "auto"
     """`auto`: a GPU if there is one, else the CPU."""
+    dtype: str = "auto"
+    """In which matrices are multiplied; the weights stay float32. `auto`: bfloat16 on a CUDA GPU that has it, else
+    float32. A CPU without instructions for bfloat16 is slower by it, not faster."""
     virtual_tokens: int = 20
     """Vectors of a soft prompt."""
     rank: int = 8
@@ -51,6 +59,8 @@ class ClassifierSettings:
         find_method(self.method)
         if self.device not in DEVICES:
             raise SettingError(f"There is no device '{self.device}'.", f"Choose from: {', '.join(DEVICES)}.")
+        if self.dtype not in DTYPES:
+            raise SettingError(f"There is no dtype '{self.dtype}'.", f"Choose from: {', '.join(DTYPES)}.")
         for name, least, most in (
             ("max_tokens", 4, 131_072),
             ("words", 1, 1_000_000),
@@ -68,6 +78,8 @@ class ClassifierSettings:
             raise SettingError(f"The learning rate must be above 0 and at most 10, not {self.learning_rate}.")
         if not 0 <= self.weight_decay <= 1:
             raise SettingError(f"The weight decay must be from 0 to 1, not {self.weight_decay}.")
+        if self.attention_dropout is not None and not 0 <= self.attention_dropout < 1:
+            raise SettingError(f"The attention dropout must be from 0 to below 1, not {self.attention_dropout}.")
         if not 0 <= self.warmup < 1:
             raise SettingError(f"The warmup must be from 0 to below 1, not {self.warmup}.")
 

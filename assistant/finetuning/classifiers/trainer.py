@@ -17,6 +17,8 @@ from typing import Any, Protocol
 
 from assistant.errors import RunProblem, SettingError
 from assistant.finetuning.classifiers import progress
+from assistant.finetuning.classifiers.base import without_bars
+from assistant.finetuning.classifiers.batches import trainer_of_like_lengths, uses_bfloat16
 from assistant.finetuning.classifiers.progress import Progress, Tell
 from assistant.finetuning.classifiers.settings import ClassifierSettings
 
@@ -38,14 +40,16 @@ def make_trainer(
     tell: Tell | None,
 ) -> Any:
     """Return the Trainer of a classifier, its checkpoints and its progress in `folder`."""
-    from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+    from transformers import EarlyStoppingCallback, TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
-    trainer = Trainer(
+    given = arguments(settings, folder, len(train), settings.dtype)
+    trainer = trainer_of_like_lengths()(
         model=network,
-        args=TrainingArguments(**arguments(settings, folder, len(train)), remove_unused_columns=False),
+        args=TrainingArguments(**given, remove_unused_columns=False),
         train_dataset=train,
-        eval_dataset=dev,
+        # Their order changes no figure, and the Trainer reads them in it.
+        eval_dataset=sorted(dev, key=lambda row: len(row["input_ids"])),
         data_collator=collator,
         compute_metrics=_accuracy,
         callbacks=[EarlyStoppingCallback(settings.patience), watch(folder, stop, tell)],
@@ -86,10 +90,8 @@ class Schedule(Protocol):
         """Return the device that is asked for."""
 
 
-def arguments(settings: Schedule, folder: Path, rows: int) -> dict[str, Any]:
+def arguments(settings: Schedule, folder: Path, rows: int, dtype: str = "auto") -> dict[str, Any]:
     """Return the arguments of a Trainer for so many rows: the pass of least loss on the rows kept aside is kept."""
-    import torch
-
     device = chosen_device(settings.device)
     steps = -(-rows // settings.batch_size) * settings.passes
     return {
@@ -101,7 +103,7 @@ def arguments(settings: Schedule, folder: Path, rows: int) -> dict[str, Any]:
         "weight_decay": settings.weight_decay,
         "warmup_steps": settings.warmup,
         "lr_scheduler_type": "linear",
-        "bf16": device == "cuda" and torch.cuda.is_bf16_supported(),
+        "bf16": uses_bfloat16(dtype, device),
         "use_cpu": device == "cpu",
         "seed": settings.seed,
         "eval_strategy": "epoch",
@@ -151,13 +153,11 @@ def run(trainer: Any, patience: int, folder: Path) -> None:
     checkpoint = last_checkpoint(folder)
     state = {"global_step": -1} if checkpoint is None else state_of(checkpoint)
     progress.forget_after(folder, state["global_step"])
-    if checkpoint is None:
-        trainer.train()
-        return
-    if _ended_early(state, patience):
+    if checkpoint is not None and _ended_early(state, patience):
         # Killed after its last step and before it was saved: no further step may be taken.
         trainer.args.max_steps = state["global_step"]
-    trainer.train(resume_from_checkpoint=str(checkpoint))
+    with without_bars():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
 
 
 def chosen_device(name: str) -> str:

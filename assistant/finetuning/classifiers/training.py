@@ -17,7 +17,7 @@ from typing import Any
 from assistant import paths
 from assistant.errors import DataError
 from assistant.finetuning.classifiers import features, methods, network, progress, trainer
-from assistant.finetuning.classifiers.base import Base, find_base, load_body, load_tokenizer
+from assistant.finetuning.classifiers.base import Base, find_base, load_body, load_tokenizer, without_bars
 from assistant.finetuning.classifiers.progress import Progress, Tell
 from assistant.finetuning.classifiers.rows import TrainingRows, examples, marks_of
 from assistant.finetuning.classifiers.saved import MODEL, SavedClassifier, check_free, publish
@@ -146,13 +146,14 @@ def _save(trained: Any, tokenizer: Any, base: Base, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     adapters = getattr(trained, "peft_config", None)
-    if adapters:
-        # Else the folder on this machine would be named, and looked into to see whether its vocabulary has grown.
-        adapters["default"].base_model_name_or_path = base.public_name
-        trained.save_pretrained(folder, save_embedding_layers=False)
-    else:
-        trained.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with without_bars():
+        if adapters:
+            # Else the folder on this machine would be named, and looked into to see whether its vocabulary has grown.
+            adapters["default"].base_model_name_or_path = base.public_name
+            trained.save_pretrained(folder, save_embedding_layers=False)
+        else:
+            trained.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def _fit(
@@ -200,4 +201,4 @@ def load_features_body(base: Base, settings: ClassifierSettings) -> features.Bod
     tokenizer = load_tokenizer(base.folder, base.name)
     body = load_body(base).to(trainer.chosen_device(settings.device)).eval()
     limit = network.max_tokens(body, tokenizer, settings)
-    return features.Body(body, tokenizer, limit, settings.words, 2 * settings.batch_size)
+    return features.Body(body, tokenizer, limit, settings.words, 2 * settings.batch_size, settings.dtype)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -19,10 +19,11 @@ from typing import Any
 
 from assistant import paths
 from assistant.errors import ClassifierError, ModelError
+from assistant.evaluation.outcomes import Sample
 from assistant.finetuning.classifiers import progress, trainer
 from assistant.finetuning.classifiers.base import Base, find_base, quiet_loading
 from assistant.finetuning.classifiers.progress import Tell
-from assistant.finetuning.classifiers.rows import TrainingRows, marks_of
+from assistant.finetuning.classifiers.rows import TrainingRows, group_mark, marks_of, text_mark
 from assistant.finetuning.classifiers.training import Paused
 from assistant.finetuning.encoders.losses import Loss
 from assistant.finetuning.encoders.rows import columns, loss_for
@@ -44,6 +45,16 @@ class SavedEncoder:
     def name(self) -> str:
         """Return its name: that of its folder."""
         return self.folder.name
+
+    def unlearnt(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+        """Return the samples that it has not learnt from, nor from rows of their group."""
+        marks = self.record.get("trained_on", {})
+        texts, groups = frozenset(marks.get("texts", ())), frozenset(marks.get("groups", ()))
+        return tuple(
+            one
+            for one in samples
+            if text_mark(one.inputs) not in texts and not (one.group and group_mark(one.group) in groups)
+        )
 
 
 def train_encoder(
@@ -114,6 +125,19 @@ def open_encoder(name: str) -> SavedEncoder:
     return SavedEncoder(folder, record)
 
 
+def delete_encoder(name: str) -> Path:
+    """Delete an encoder under adapters/ and return where it was.
+
+    Raises:
+        ClassifierError: if there is no such encoder.
+    """
+    if name not in encoder_names():
+        open_encoder(name)
+    folder = paths.adapters() / name
+    shutil.rmtree(folder)
+    return folder
+
+
 def add_effect(name: str, effect: Mapping[str, Any]) -> None:
     """Write what an encoder changed into its card, by what it was measured on.
 
@@ -177,6 +201,8 @@ def _load(base: Base, settings: EncoderTraining) -> Any:
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise ModelError(f"The encoder '{base.name}' cannot be loaded: {error}") from error
+    # No card is written, so no examples for one are drawn from the rows.
+    model.model_card_data.generate_widget_examples = False
     return model.float()
 
 

@@ -12,6 +12,7 @@ from assistant.errors import ModelError
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.soft_prompts import initialise
 from assistant.generation.adapters import quiet_peft
+from assistant.generation.weights import leave_unpacked
 
 _ATTENTION = frozenset(
     (
@@ -78,7 +79,7 @@ def adapted(network: Any, settings: GeneratorSettings, *, encoder_decoder: bool,
     with quiet_libraries():
         if settings.table_row.load_in:
             network = peft.prepare_model_for_kbit_training(
-                network, use_gradient_checkpointing=settings.gradient_checkpointing
+                leave_unpacked(network, every=True), use_gradient_checkpointing=settings.gradient_checkpointing
             )
         try:
             model = peft.get_peft_model(network, _config(network, settings, encoder_decoder))
@@ -88,6 +89,12 @@ def adapted(network: Any, settings: GeneratorSettings, *, encoder_decoder: bool,
     if settings.table_row.form == "soft prompt":
         initialise(model, first_ids)
     return model
+
+
+def width_of(network: Any) -> int | None:
+    """Return how many numbers stand for a token between two layers; None: the config does not tell."""
+    width = getattr(network.config.get_text_config(decoder=True), "hidden_size", None)
+    return int(width) if width else None
 
 
 def count_parameters(model: Any) -> Counts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assistant.finetuning.generators.methods import find_method
+from assistant.finetuning.generators.methods import Method, find_method
 
 _CARD = """---
 {front}---
@@ -71,12 +71,17 @@ def card(record: Mapping[str, Any]) -> str:
         losses=_losses(record),
         seed=record["seed"],
         scores=_scores(record.get("scores") or ()),
-        use=f"--model adapters/{name}" if whole else f"--model {base['model']} --adapter {name}",
+        use=f"--model adapters/{name}" if whole else f"--model {base['model']} {adapter_option(name, method)}",
         compare="" if whole else f"    shotwise adapter compare {name}\n",
         plain=_plain(base, whole),
         terms=terms,
         published=method.source,
     )
+
+
+def adapter_option(name: str, method: Method) -> str:
+    """Return what is said to serve an adapter beside the weights it was trained beside."""
+    return f"--adapter {name}" + (f" --load-in {method.load_in}" if method.load_in else "")
 
 
 def is_model(record: Mapping[str, Any]) -> bool:

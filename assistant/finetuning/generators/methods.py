@@ -7,6 +7,9 @@ from typing import Literal
 
 from assistant.errors import UnknownName
 
+WIDTH = 2048
+"""Of the networks that the learning rates of the table are for."""
+_LEAST, _MOST = 0.25, 8.0
 Form = Literal["weights", "soft prompt", "model"]
 
 
@@ -21,7 +24,7 @@ class Method:
     form: Form
     """`weights`: changes inside layers; `soft prompt`: vectors before the prompt; `model`: all weights."""
     learning_rate: float
-    """Where none is given, for AdamW."""
+    """Where none is given, for AdamW and a network of that width."""
     source: str
     """Where it was published."""
     peft_type: str = ""
@@ -30,6 +33,13 @@ class Method:
     """Which of `rank`, `alpha`, `dropout`, `targets`, `virtual_tokens` it reads."""
     load_in: str | None = None
     """Quantisation of the frozen weights."""
+
+    def rate_at(self, width: int | None) -> float:
+        """Return the learning rate for a network of that width (None: not known), in inverse proportion to it.
+
+        Source: Yang et al. 2022, Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer.
+        """
+        return self.learning_rate * (min(_MOST, max(_LEAST, WIDTH / width)) if width else 1.0)
 
     @property
     def mergeable(self) -> bool:
@@ -66,7 +76,7 @@ METHODS = {
             title="QLoRA",
             about="LoRA beside weights that are kept in four bits: a large model fits into a small memory.",
             form="weights",
-            learning_rate=2e-4,
+            learning_rate=5e-4,
             source="Dettmers et al. 2023, QLoRA: Efficient Finetuning of Quantized LLMs",
             peft_type="LORA",
             settings=_LOW_RANK,
@@ -77,7 +87,7 @@ METHODS = {
             title="(IA)³",
             about="One factor for each key, value and inner feed-forward activation.",
             form="weights",
-            learning_rate=3e-3,
+            learning_rate=5e-3,
             source="Liu et al. 2022, Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than "
             "In-Context Learning",
             peft_type="IA3",
@@ -87,7 +97,7 @@ METHODS = {
             title="Norm tuning",
             about="Only the weights of the normalisation layers.",
             form="weights",
-            learning_rate=1e-3,
+            learning_rate=5e-3,
             source="Zhao et al. 2023, Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning",
             peft_type="LN_TUNING",
         ),
@@ -96,7 +106,7 @@ METHODS = {
             title="Prompt tuning",
             about="Learnt vectors stand before the prompt at the input; all weights stay as they are.",
             form="soft prompt",
-            learning_rate=3e-2,
+            learning_rate=1e-2,
             source="Lester et al. 2021, The Power of Scale for Parameter-Efficient Prompt Tuning",
             peft_type="PROMPT_TUNING",
             settings=("virtual_tokens",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from assistant.errors import SettingError, UnknownName
@@ -43,7 +43,7 @@ class GeneratorSettings:
     accumulation: int = 1
     """Batches whose gradients are summed up for one step."""
     learning_rate: float | None = None
-    """The highest; None: the method's own."""
+    """The highest; None: the method's own, in inverse proportion to the network's width."""
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises; then it falls in a straight line."""
     weight_decay: float = 0.0
@@ -95,8 +95,12 @@ class GeneratorSettings:
 
     @property
     def highest_rate(self) -> float:
-        """Return the learning rate that is given, or the method's own."""
+        """Return the learning rate that is given, or the method's own for the width of its table."""
         return self.table_row.learning_rate if self.learning_rate is None else self.learning_rate
+
+    def at_width(self, width: int | None) -> GeneratorSettings:
+        """Return the settings with the learning rate that a network of that width is trained with."""
+        return self if self.learning_rate is not None else replace(self, learning_rate=self.table_row.rate_at(width))
 
     def distance(self, steps: int) -> int:
         """Return the steps between two validations of a run of so many steps."""

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,10 +30,11 @@ from assistant.finetuning.generators.adapter_record import (
     training_record,
     write_record,
 )
-from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries
+from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries, width_of
 from assistant.finetuning.generators.card import card
 from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, step_of
 from assistant.finetuning.generators.examples import Encoded, ExampleWriter, check_strategy
+from assistant.finetuning.generators.learnt_tokens import logits_of_learnt_tokens
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.progress import DONE, FAILED, STATE_FILE, STOPPED, Report, Teller, curve_of
 from assistant.finetuning.generators.settings import GeneratorSettings
@@ -107,6 +108,7 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
         base = load_base(_model_settings(order))
         for note in base.notes:
             tell(note)
+        order = replace(order, settings=order.settings.at_width(width_of(base.network)))
         plan = plan_of(base, order.mixture, order.settings)
         _keep_plan(run, plan, order)
         teller = Teller(run, report, base.network.device.type == "cuda")
@@ -229,7 +231,7 @@ def _train(trainer: Any, run: Path, settings: GeneratorSettings) -> None:
         if is_exhausted(history, settings.patience):
             trainer.args.max_steps = step_of(checkpoint)  # all that is left is to load the best weights
     try:
-        with quiet_libraries():
+        with quiet_libraries(), logits_of_learnt_tokens():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (RuntimeError, MemoryError) as error:
         known = as_memory_error(error, settings)

@@ -54,11 +54,45 @@ def test_full_learns_everything(bert, settings):
     assert trained == total
 
 
+def test_attention_dropout_is_the_models_own_or_what_is_said(bert, llama, settings):
+    def dropped(folder, **others):
+        network = made(folder, settings("full", encoder=folder, **others))
+        return {module.p for name, module in network.named_modules() if name.endswith("attention.self.dropout")}
+
+    assert dropped(bert) == {0.1}
+    assert dropped(bert, attention_dropout=0.0) == {0.0}
+    assert made(llama, settings("lora", encoder=llama, attention_dropout=0.3)).config.attention_dropout == 0.3
+    with pytest.raises(SettingError, match="from 0 to below 1"):
+        settings("full", attention_dropout=1.0)
+
+
+def test_a_model_without_attention_dropout_is_refused_in_words(tmp_path, settings):
+    import json
+
+    folder = save_bert(tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    del config["attention_probs_dropout_prob"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SettingError, match="says nothing of attention dropout"):
+        made(str(folder), settings("full", attention_dropout=0.0))
+
+
 def test_a_soft_prompt_learns_its_vectors_and_the_head(bert, settings):
     network = made(bert, settings("soft-prompt", virtual_tokens=5))
     trained, _ = parameter_counts(network)
     head = (WIDTH * WIDTH + WIDTH) + (WIDTH * 2 + 2)
     assert trained == 5 * WIDTH + head
+
+
+def test_a_soft_prompt_of_which_the_encoder_learns_too_leaves_its_embeddings_alone(bert, settings):
+    network = made(bert, settings("soft-prompt-full", virtual_tokens=5))
+    names = learning(network)
+    assert len({name.split(".layer.")[1].split(".")[0] for name in names if ".layer." in name}) == LAYERS
+    assert not any("word_embeddings" in name for name in names)
+    full = sum(parameter.numel() for name, parameter in network.named_parameters() if name in names)
+    body = parameter_counts(made(bert, settings("full")))[0]
+    embeddings = parameter_counts(network.get_base_model().get_submodule("bert.embeddings"))[1]
+    assert full == 5 * WIDTH + body - embeddings
 
 
 def test_a_soft_prompt_begins_as_words_that_the_model_knows(bert, settings):

@@ -37,7 +37,9 @@ def test_every_method_trains_saves_and_answers_the_same_after_it_is_loaded(metho
 
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_what_can_be_learnt_is_learnt(method, settings):
-    train_classifier(review_rows(128, 16), settings(method, epochs=8, learning_rate=0.005, rank=16), "mine")
+    train_classifier(
+        review_rows(128, 16), settings(method, epochs=16, patience=8, learning_rate=0.005, rank=16), "mine"
+    )
     assert right(load_classifier("mine"), reviews(40, prefix="t")) > 0.9
 
 
@@ -60,7 +62,7 @@ def test_a_frozen_body_is_saved_as_it_was(settings, bert):
     assert set(before) - same == {"pooler.dense.weight", "pooler.dense.bias"}
 
 
-@pytest.mark.parametrize("method", ["lora", "soft-prompt"])
+@pytest.mark.parametrize("method", ["lora", "soft-prompt", "soft-prompt-full"])
 def test_an_adapter_loads_in_plain_peft_and_says_the_same(method, settings, bert):
     import peft
     import torch

@@ -64,6 +64,13 @@ def test_each_method_has_a_learning_rate_of_its_own_unless_one_is_given():
     assert GeneratorSettings(rank=4).to_json()["alpha"] == 8
 
 
+@pytest.mark.parametrize(("width", "share"), [(2048, 1), (4096, 0.5), (256, 8), (32, 8), (10**6, 0.25), (None, 1)])
+def test_the_narrower_the_network_the_higher_the_rate_of_a_method(width, share):
+    own = find_method("lora").learning_rate
+    assert GeneratorSettings().at_width(width).highest_rate == pytest.approx(own * share)
+    assert GeneratorSettings(learning_rate=0.1).at_width(width).highest_rate == 0.1
+
+
 def test_demonstrations_in_the_prompt_mean_the_strategy_that_retrieves_them():
     assert GeneratorSettings(k=4).strategy == "dynamic-few-shot"
     assert GeneratorSettings().strategy == "zero-shot"

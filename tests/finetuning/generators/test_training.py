@@ -1,10 +1,5 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import peft
@@ -34,7 +29,6 @@ pytestmark = [
 ]
 QUESTION = "a gorgeous, witty film"
 HERE = [name for name in METHODS if name not in ("full", "qlora")]
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def scores(model):
@@ -110,7 +104,7 @@ def test_the_record_says_what_it_was_made_of(train):
     assert record == json.loads(json.dumps(trained.record))
     assert record["base"]["weights_sha256"]["model.safetensors"]
     assert record["rows"]["learnt"] + record["rows"]["validation"] == 24
-    assert record["settings"]["learning_rate"] == METHODS["lora"].learning_rate
+    assert record["settings"]["learning_rate"] == METHODS["lora"].rate_at(32)
     assert [step for step, _ in record["curve"]["train"]] == [1, 2, 3, 4]
     assert record["best"]["validation_loss"] == min(loss for _, loss in record["curve"]["validation"])
     card = (trained.folder / "README.md").read_text()
@@ -184,36 +178,6 @@ def test_a_stopped_training_goes_on_with_the_same_curve_to_the_same_weights(trai
     steps = [json.loads(line)["step"] for line in (run_folder("mine") / CURVE_FILE).read_text().splitlines()
              if '"loss"' in line]  # fmt: skip
     assert steps == list(range(1, 9))
-
-
-KILLED = """
-import sys, threading
-from tests.finetuning.generators.made_rows import review_rows
-from assistant.environment import prepare_environment
-prepare_environment()
-from assistant.finetuning.generators.training import *
-order = Order("mine", sys.argv[1], TrainingData("sentiment", review_rows(), {"source": "made up"}),
-              GeneratorSettings(steps=30, batch_size=4, device="cpu", max_tokens=512, validation=0.2, evaluate_every=2,
-                                patience=0), resume=True)
-train_generator(order, threading.Event(), print, lambda told: print("step", told.step, flush=True))
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_training_goes_on_with_the_same_curve(train, model_folder, home):
-    settings = {"steps": 30, "evaluate_every": 2, "patience": 0}
-    whole = train(name="whole", **settings)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SHOTWISE_HOME": str(home)}
-    command = [sys.executable, "-c", KILLED, model_folder("llama3")]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        for line in process.stdout:
-            if line.startswith("step 13"):
-                time.sleep(0.02)
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.wait() == -signal.SIGKILL
-    resumed = train(resume=True, **settings)
-    assert resumed.record["curve"] == whole.record["curve"]
 
 
 def test_several_tasks_are_learnt_together_by_their_weights(model_folder):
