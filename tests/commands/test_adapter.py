@@ -68,7 +68,7 @@ def test_an_encoder_decoder_learns_to_summarise_and_is_compared_by_rouge(shotwis
         "--evaluate-every", "45",
     )  # fmt: skip
     assert code == 0, err
-    assert f"shotwise adapter compare talk --model {model}" in out
+    assert f"shotwise adapter compare talk {file} --model {model}" in out
     code, out, err = shotwise(
         "adapter", "compare", "talk", str(file), "--model", model, "--max-new-tokens", "24", "--json"
     )

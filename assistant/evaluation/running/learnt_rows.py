@@ -11,6 +11,7 @@ from assistant.errors import DataError
 from assistant.evaluation.running.wanted import Found
 from assistant.finetuning.marks import read_marks
 from assistant.generation.adapters import find_adapter
+from assistant.generation.loading import SCRIPTED
 from assistant.settings import NO_ADAPTER, ModelSettings
 
 
@@ -20,7 +21,7 @@ def unseen(data: Found, model: ModelSettings | None) -> Found:
     Raises:
         AdapterError: if there is no such adapter; DataError: if no sample is left.
     """
-    for name, folder in _folders(model) if model else ():
+    for name, folder in _folders(model) if model and model.model != SCRIPTED else ():
         marks = read_marks(folder)
         kept = tuple(sample for sample in data.samples if not marks.know(sample))
         if not kept:
