@@ -164,7 +164,9 @@ def _notes(shown: Sequence[Point], experiment: Experiment) -> Iterator[str]:
 
 def draws(seeds: int) -> str:
     """Return how often the rows were drawn, in words."""
-    return f"{seeds} draws of the rows" if seeds > 1 else "The rows were drawn once: another draw may come out otherwise"
+    return (
+        f"{seeds} draws of the rows" if seeds > 1 else "The rows were drawn once: another draw may come out otherwise"
+    )
 
 
 def shared_notes(shown: Sequence[Point], experiment: Experiment) -> Iterator[str]:
