@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from assistant.evaluation.curves.cells import Cell
 from assistant.evaluation.curves.experiment import Experiment
-from assistant.evaluation.curves.findings import BETTER, Contrast, Found, Point, against_place, points_of
+from assistant.evaluation.curves.findings import BETTER, WORSE, Contrast, Found, Point, against_place, points_of
 from assistant.evaluation.curves.plots import over_numbers
 from assistant.evaluation.curves.report import draws, facts_of, shared_notes, table_of
 from assistant.evaluation.curves.ways import ZERO_SHOT
@@ -74,9 +74,10 @@ def _over_base(gains: Contrasts) -> list[str]:
 def _over_lowest(steps: Contrasts) -> list[str]:
     if not steps:
         return []
-    better = [one for one in steps if one.verdict == BETTER]
-    if better:
-        return [f"Measurably better than the lowest rank: {_ranks(better)}."]
+    better, worse = ([one for one in steps if one.verdict == verdict] for verdict in (BETTER, WORSE))
+    if better or worse:
+        told = [f"{verdict}: {_ranks(made)}" for verdict, made in ((BETTER, better), (WORSE, worse)) if made]
+        return [f"Against the lowest rank, measurably {'; '.join(told)}."]
     widest = max(one.interval.high for one in steps)
     return [
         f"No higher rank is measurably better than the lowest; the intervals leave room for {points(widest)} at most."

@@ -130,14 +130,14 @@ def test_the_report_says_what_is_missing_and_draws_a_line_for_each_method(plante
 
 
 def test_a_rank_sweep_holds_every_rank_against_base_and_lowest():
-    shares = {2: 0.70, 4: 0.72, 8: 0.90}
+    shares = {2: 0.70, 4: 0.71, 8: 0.90, 16: 0.50}
     found = dict([scored("zero-shot", 0, 0.3)])
     found |= dict(scored("lora", 100, share, seed, rank) for rank, share in shares.items() for seed in range(2))
-    settings = CurveSettings(rows=(0, 100), methods=("lora",), ranks=(2, 4, 8), seeds=2)
+    settings = CurveSettings(rows=(0, 100), methods=("lora",), ranks=(2, 4, 8, 16), seeds=2)
     asked = experiment(settings, (0, 100), tuple(found))
     report = rank_report(asked, found)
     assert report.verdicts[0].startswith("Every rank gains measurably over the base; from +")
-    assert report.verdicts[1] == "Measurably better than the lowest rank: rank 8."
-    assert [row[0] for row in report.tables[0].rows] == ["base", "2", "4", "8"]
+    assert report.verdicts[1] == "Against the lowest rank, measurably better: rank 8; worse: rank 16."
+    assert [row[0] for row in report.tables[0].rows] == ["base", "2", "4", "8", "16"]
     (gain, *_) = against_place(Cell("zero-shot", 0), [Cell("lora", 100, 0, 2)], found, asked)
     assert gain.difference == pytest.approx(0.4, abs=0.05)
