@@ -54,7 +54,7 @@ class LearningOptions:
     rank: Annotated[int, typer.Option(help="Of LoRA's updates.")] = ClassifierSettings.rank
     attention_dropout: Annotated[
         float | None,
-        typer.Option(help="While learning [default: the model's]; 0 halves a step over long texts on a CPU."),
+        typer.Option(help="While learning [default: the model's]; 0 is faster over long texts on a CPU."),
     ] = ClassifierSettings.attention_dropout
     seed: Annotated[int, typer.Option(help="Of new weights, dropout and the rows' order.")] = ClassifierSettings.seed
     device: Device = ClassifierSettings.device

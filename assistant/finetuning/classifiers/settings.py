@@ -40,8 +40,8 @@ class ClassifierSettings:
     warmup: float = 0.1
     """Share of all steps in which the learning rate rises from 0."""
     attention_dropout: float | None = None
-    """Share of the attention's weights that is dropped while learning; None: as the model has it. On a CPU, 0 halves
-    a step over long texts: numbers are drawn for every pair of tokens, and the fast attention cannot drop."""
+    """Share of the attention's weights that is dropped while learning; None: as the model has it. On a CPU, 0 takes
+    a third off a step over long texts: numbers are drawn for every pair of tokens, and fast attention cannot drop."""
     seed: int = 0
     """Of new weights, dropout and the order of the rows."""
     device: str = "auto"
