@@ -8,6 +8,7 @@ from typing import Any
 
 from assistant.evaluation.curves.experiment import Experiment
 from assistant.evaluation.curves.findings import (
+    BETTER,
     Contrast,
     Found,
     Point,
@@ -60,17 +61,42 @@ def verdicts(shown: Sequence[Point], made: Sequence[Contrast], experiment: Exper
     n = len(experiment.material.test)
     even = sorted((one for one in reached.values() if one is not None), key=lambda one: (one.rows, -one.difference))
     never = [name for name, one in reached.items() if one is None]
-    if not even:
+    some = {name: where for name in never if (where := _better_at(made, name))}
+    if not even and not some:
         most = max(point.rows for point in shown)
         return [f"Up to {most:,} labelled rows no tuning beats the best prompting measurably (n = {n:,})."]
-    first, *later = even
+    never = [name for name in never if name not in some]
     parts = [
-        f"From {first.rows:,} labelled rows on, tuning beats the best prompting: {first.method} by "
-        f"{points(first.difference)} points ({points_between(first.interval)}) over {first.baseline} there",
-        *(f"{one.method} from {one.rows:,} rows on" for one in later),
+        *(_from_there_on(one, made) for one in even),
+        *(f"{name} at {where}, but not at the highest number" for name, where in some.items()),
         *([f"{_listed(never)} at none of the measured numbers"] if never else []),
     ]
+    if even:
+        parts[0] = f"From {even[0].rows:,} labelled rows on, tuning beats the best prompting: {_by(even[0], made)}"
+    else:
+        parts[0] = f"Tuning beats the best prompting at some numbers of rows only: {parts[0]}"
     return [f"{'; '.join(parts)} (n = {n:,}, paired, corrected for {len(made)} comparisons)."]
+
+
+def _by(one: Contrast, made: Sequence[Contrast]) -> str:
+    gap = f"{points(one.difference)} points ({points_between(one.interval)})"
+    return f"{one.method} by {gap} over {one.baseline} there{_as_far_as(one, made)}"
+
+
+def _from_there_on(one: Contrast, made: Sequence[Contrast]) -> str:
+    return f"{one.method} from {one.rows:,} rows on{_as_far_as(one, made)}"
+
+
+def _as_far_as(one: Contrast, made: Sequence[Contrast]) -> str:
+    """Return up to where a method was measured, if others were measured further."""
+    own, most = max(other.rows for other in made if other.method == one.method), max(other.rows for other in made)
+    return f" (measured up to {own:,})" if own < most else ""
+
+
+def _better_at(made: Sequence[Contrast], method: str) -> str:
+    """Return at which numbers of rows a method beats the best prompting, in words."""
+    where = [f"{one.rows:,}" for one in made if one.method == method and one.verdict == BETTER]
+    return f"{_listed(where)} rows" if where else ""
 
 
 def _reached(shown: Sequence[Point], made: Sequence[Contrast]) -> dict[str, Contrast | None]:

@@ -78,6 +78,21 @@ def test_tuning_breaks_even_where_it_stays_better_than_the_best_prompting(plante
     assert "prompt-tuning at none of the measured numbers" in sentence
 
 
+def test_a_gain_that_more_rows_undo_and_one_not_measured_further_are_told_as_such(planted):
+    found, asked = planted
+    found |= dict(scored("classifier:full", 250, 0.5, seed) for seed in range(3))
+    found |= dict(scored("lora", 64, 0.9, seed) for seed in range(3))
+    found = {cell: one for cell, one in found.items() if (cell.method, cell.rows) != ("lora", 250)}
+    shown = points_of(found, asked)
+    made = against_prompting(found, shown, asked)
+    (sentence,) = verdicts(shown, made, asked)
+    assert sentence.startswith("From 64 labelled rows on, tuning beats the best prompting: lora by +")
+    assert "over dynamic-few-shot there (measured up to 64); " in sentence
+    assert "classifier:full at 16 rows, but not at the highest number" in sentence
+    (sentence,) = verdicts(shown, [one for one in made if one.method != "lora"], asked)
+    assert sentence.startswith("Tuning beats the best prompting at some numbers of rows only: classifier:full at 16")
+
+
 def test_without_a_measurable_gain_no_break_even_is_claimed(planted):
     found, asked = planted
     found = {cell: one for cell, one in found.items() if cell.method in ("zero-shot", "dynamic-few-shot")}
