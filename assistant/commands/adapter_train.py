@@ -52,13 +52,16 @@ def train(
 ) -> None:
     """Fine-tune a language model on the training part of a source; Ctrl-C keeps a checkpoint, --resume goes on."""
     from assistant.evaluation.tuning.source import Place
-    from assistant.finetuning.generators.training import Order, train_generator
+    from assistant.finetuning.generators.checkpoints import last_checkpoint
+    from assistant.finetuning.generators.training import Order, run_folder, train_generator
 
     settings = how.settings()
     if check_forgetting is not None:
         Place(check_forgetting, data_dir=where.data).load(None, scored=True)
     first, *others = _rows(where.place(source), also or (), rows, settings)
     order = Order(name, model, first, settings, resume, replace, tuple(others))
+    if resume and last_checkpoint(run_folder(name)) is None:
+        say(f"No checkpoint of '{name}' is here: it begins from the start.")
     with stop_signal() as stop:
         trained = train_generator(order, stop, say, Ticker().tell)
     if not trained.finished:

@@ -30,8 +30,9 @@ def shotwise(capsys):
 
 
 def test_an_adapter_is_trained_listed_shown_compared_and_deleted(shotwise, home):
-    code, out, err = shotwise(*TRAIN)
+    code, out, err = shotwise(*TRAIN, "--resume")
     assert code == 0, err
+    assert "No checkpoint of 'mine' is here: it begins from the start." in err
     assert "Use it: --adapter mine" in out
     assert re.search(r"LoRA: 98,304 of 8,2\d\d,\d\d\d parameters \(1\.19%\) are learnt, from 11 rows", err)
     assert "tokens/s" in err
