@@ -81,7 +81,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (asked only at a terminal).")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete an adapter or fine-tuned model, and what its training left behind."""
+    """Delete an adapter or fine-tuned model, and what its training left behind; or a training that was stopped."""
     from assistant.finetuning.generators.shelf import delete as remove
 
     if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete the adapter {name}?", err=True):
@@ -99,7 +99,7 @@ def _told(described: dict[str, Any]) -> str:
         *([f"problem   {described['problem']}"] if described["problem"] else []),
         *(_recorded(record, described) if record else [_unrecorded(Path(described["folder"]))]),
         f"folder    {described['folder']} ({described['size_mb']} MB)",
-        f"use it    --{'model ' + described['folder'] if described['whole'] else 'adapter ' + described['name']}",
+        f"use it    {_use(described)}",
     ]
     if "nearest_tokens" in described:
         lines += ["", "Tokens near to each virtual token (a reading aid, not a meaning):"]
@@ -108,6 +108,17 @@ def _told(described: dict[str, Any]) -> str:
     elif "nearest_tokens_missing" in described:
         lines += ["", f"Its virtual tokens cannot be read: {described['nearest_tokens_missing']}"]
     return "\n".join(lines)
+
+
+def _use(described: dict[str, Any]) -> str:
+    """Return what serves it; what was learnt beside weights in four bits is served beside them."""
+    from assistant.finetuning.generators.card import adapter_option
+    from assistant.finetuning.generators.methods import find_method
+
+    if described["whole"]:
+        return f"--model {described['folder']}"
+    record, name = described["record"], described["name"]
+    return adapter_option(name, find_method(record["settings"]["method"])) if record else f"--adapter {name}"
 
 
 def _unrecorded(folder: Path) -> str:

@@ -15,9 +15,11 @@ from assistant.errors import AdapterError, ShotwiseError
 from assistant.finetuning.generators.adapter_record import read_record, write_record
 from assistant.finetuning.generators.adapting import Counts, quiet_libraries
 from assistant.finetuning.generators.card import card, is_model
+from assistant.finetuning.generators.checkpoints import last_checkpoint
 from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.soft_prompts import NearToken, read_soft_prompt
 from assistant.finetuning.generators.training import run_folder
+from assistant.finetuning.locking import training_in
 from assistant.generation.adapters import (
     CONFIG_FILE,
     adapter_names,
@@ -198,14 +200,26 @@ def merge(entry: Entry, name: str, model: str | None = None) -> Path:
 def delete(name: str) -> Path:
     """Delete what is under `adapters/` by that name, and what its training left behind; return the folder it was in.
 
+    Of a training that was stopped, what it has learnt so far is deleted.
+
     Raises:
         AdapterError: if there is none, or the folder holds something else.
+        TrainingError: if it is being trained.
     """
-    folder = paths.adapters() / paths.checked_name(name, "adapter")
+    folder, run = paths.adapters() / paths.checked_name(name, "adapter"), run_folder(name)
+    if not folder.is_dir() and last_checkpoint(run) is not None:
+        return _dropped(run)
     if not folder.is_dir():
         raise AdapterError(f"There is no adapter '{name}' in {paths.adapters()}.", "See: shotwise adapter list")
     if not (folder / CONFIG_FILE).is_file() and not read_record(folder):
         raise AdapterError(f"The folder '{folder}' holds no adapter.", "Nothing was deleted.")
+    if run.is_dir():
+        _dropped(run)
     shutil.rmtree(folder)
-    shutil.rmtree(run_folder(name), ignore_errors=True)
     return folder
+
+
+def _dropped(run: Path) -> Path:
+    with training_in(run, run / "lock"):
+        shutil.rmtree(run)
+    return run

@@ -1,13 +1,15 @@
 import json
 import shutil
+import threading
 
 import pytest
 import torch
 
 from assistant.answering import Assistant, Request
-from assistant.errors import AdapterError, SettingError
+from assistant.errors import AdapterError, SettingError, TrainingError
 from assistant.finetuning.generators.adapter_record import read_record
 from assistant.finetuning.generators.shelf import base_of, delete, describe, find_tuned, list_adapters, merge
+from assistant.finetuning.locking import training_in
 from assistant.generation.loading import load_chat_model
 from assistant.settings import ModelSettings
 
@@ -114,6 +116,24 @@ def test_a_deleted_adapter_is_gone_with_what_its_training_left(shelf, home):
     assert delete("lora") == folder
     assert not folder.exists()
     assert not (home / "runs" / "adapter-lora").exists()
+
+
+def test_a_training_that_was_stopped_can_be_dropped_but_not_while_it_runs(train, home):
+    stop = threading.Event()
+
+    class StopsAtTwo(list):
+        def append(self, told):
+            if told.step >= 2:
+                stop.set()
+
+    assert not train(stop=stop, told=StopsAtTwo()).finished
+    run = home / "runs" / "adapter-mine"
+    with training_in(run, run / "lock"), pytest.raises(TrainingError, match="Another process"):
+        delete("mine")
+    assert delete("mine") == run
+    assert not run.exists()
+    with pytest.raises(AdapterError, match="no adapter 'mine'"):
+        delete("mine")
 
 
 def test_only_adapters_on_the_shelf_are_deleted(home):
