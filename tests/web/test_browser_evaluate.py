@@ -42,8 +42,10 @@ def begin(page, samples):
 def test_an_evaluation_survives_reload_stop_and_go_on_and_its_samples_can_be_read(open_page):  # noqa: F811
     page = open_page()
     to_form(page)
-    # Long enough to be reloaded and stopped in the middle.
+    # Long enough to be reloaded and stopped in the middle, on a fast machine too.
     page.locator("#evaluated-reading").get_by_text("Both", exact=True).click()
+    page.locator("#evaluated-strategies").get_by_text("Random few-shot").click()
+    page.fill("#seeds input", "20")
     begin(page, 80)
     page.wait_for_selector(f"{RUNNING} .sw-arms", timeout=120_000)
     name = page.inner_text("#progress h2")
@@ -57,7 +59,7 @@ def test_an_evaluation_survives_reload_stop_and_go_on_and_its_samples_can_be_rea
     page.click("#go-on")
     page.wait_for_selector("#ranking .sw-board", timeout=240_000)
     page.wait_for_selector("#progress [data-state]", state="detached")
-    assert page.locator(".sw-board tbody tr").count() == 9
+    assert page.locator(".sw-board tbody tr").count() == 11
     page.wait_for_function("[...document.querySelectorAll('#ranking img')].every(one => one.naturalWidth > 100)")
     assert page.locator("#ranking img").count() == 3
 
@@ -78,7 +80,7 @@ def test_an_evaluation_survives_reload_stop_and_go_on_and_its_samples_can_be_rea
         page.get_by_role("link", name="Leaderboard (CSV)").click()
     with open(caught.value.path(), encoding="utf-8-sig") as table:
         lines = list(csv.DictReader(table))
-    assert len(lines) == 9
+    assert len(lines) == 11
     assert {line["name"] for line in lines} >= {"zero-shot (labels)", "majority"}
     assert page.outside == []
 

@@ -91,7 +91,7 @@ def test_full_fine_tuning_gives_a_model_of_its_own(train, model_folder, home):
 def test_the_folder_holds_nothing_pickled_and_no_path_of_this_machine(train, model_folder):
     trained = train()
     assert {file.name for file in trained.folder.iterdir()} == {
-        "adapter_config.json", "adapter_model.safetensors", "training.json", "README.md",
+        "adapter_config.json", "adapter_model.safetensors", "training.json", "trained_on.json", "README.md",
     }  # fmt: skip
     for file in trained.folder.glob("*.*"):
         assert str(Path(model_folder("llama3")).parent).encode() not in file.read_bytes()
