@@ -20,11 +20,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchlib import line, one_thread, read_cell, say, stop_on_request, write_cell
+from benchlib import Cell, line, one_thread, read_cell, say, stop_on_request, write_cell
 
 one_thread()
 
@@ -44,20 +43,6 @@ from assistant.settings import ModelSettings  # noqa: E402
 WIDE = "lora:all-linear"
 ORDER = ("lora", "full", WIDE, "prompt-tuning", "prefix-tuning", "ia3", "ln-tuning", "dora", "qlora")
 """Of the cells, a method with its targets if they are not its own; the table has the order of the table of methods."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training: a set, a method and a seed."""
-
-    data: str
-    method: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Return the name of its file and of what is trained."""
-        return f"{self.data}-{self.method.replace(':', '-')}-{self.seed}"
 
 
 def wanted() -> argparse.Namespace:
@@ -90,11 +75,6 @@ def cells(asked: argparse.Namespace) -> Iterator[Cell]:
             yield Cell(asked.set, method, seed)
 
 
-def file_of(work: Path, cell: Cell) -> Path:
-    """Return where the outcomes of a cell lie."""
-    return work / f"{cell.name}.json.gz"
-
-
 def run_cell(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> bool:
     """Do one cell and return whether it is done; False: paused."""
     entry = trained(cell, asked, stop)
@@ -114,7 +94,7 @@ def run_cell(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> bo
     kept = ("settings", "parameters", "rows", "steps", "seconds", "tokens", "best", "curve", "data", "versions")
     facts = {key: record[key] for key in kept}
     spent = read_cell(spent_file(asked.work, cell))["cpu_seconds"]
-    write_cell(file_of(asked.work, cell), {**facts, "cpu_seconds": spent, "size_mb": entry.size_mb, "gains": gains})
+    write_cell(cell.file(asked.work), {**facts, "cpu_seconds": spent, "size_mb": entry.size_mb, "gains": gains})
     delete(cell.name)
     return True
 
@@ -163,7 +143,7 @@ class Lines:
 
 def tables(asked: argparse.Namespace) -> Iterator[str]:
     """Yield the tables of what there is: what was gained, and what was forgotten."""
-    runs = {cell: read_cell(file_of(asked.work, cell)) for cell in cells(asked) if file_of(asked.work, cell).is_file()}
+    runs = {cell: read_cell(cell.file(asked.work)) for cell in cells(asked) if cell.file(asked.work).is_file()}
     ordered = sorted(
         runs.items(), key=lambda one: ([*METHODS].index(one[0].method.partition(":")[0]), one[0].method, one[0].seed)
     )
@@ -201,7 +181,7 @@ def main() -> int:
     os.environ["SHOTWISE_HOME"] = str(asked.work.resolve() / "home")
     stop = stop_on_request(asked.minutes)
     for cell in () if asked.print else cells(asked):
-        if stop.is_set() or not (file_of(asked.work, cell).is_file() or run_cell(cell, asked, stop)):
+        if stop.is_set() or not (cell.file(asked.work).is_file() or run_cell(cell, asked, stop)):
             break
     if asked.print or not stop.is_set():
         print("\n\n".join(tables(asked)))

@@ -27,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from assistant.environment import prepare_environment
 
 prepare_environment()
 
-from benchlib import read_cell, say, stop_on_request, write_cell  # noqa: E402
+from benchlib import Cell, read_cell, say, stop_on_request, write_cell  # noqa: E402
 from classifier_tables import effect_table, table_of  # noqa: E402
 
 from assistant import paths  # noqa: E402
@@ -68,20 +68,6 @@ ATTENTION_DROPOUT = {"imdb": 0.0}
 LONG_S = 600.0
 FEW_SEEDS = 3
 ENCODED = ("encoder-trec", "encoder-sst2", "encoder-imdb", "encoder-mrpc")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training: a set, a method and a seed."""
-
-    data: str
-    method: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Return the name of its file and of its classifier."""
-        return f"{self.data}-{self.method}-{self.seed}"
 
 
 def wanted() -> argparse.Namespace:
@@ -159,14 +145,9 @@ def cells(asked: argparse.Namespace) -> Iterator[Cell]:
                     yield Cell(name, method, seed)
 
 
-def file_of(work: Path, cell: Cell) -> Path:
-    """Return where the outcomes of a cell lie."""
-    return work / f"{cell.name}.json.gz"
-
-
 def too_long(cell: Cell, work: Path) -> bool:
     """Return whether the method's first run took so long that this seed is left out."""
-    first = file_of(work, replace(cell, seed=0))
+    first = replace(cell, seed=0).file(work)
     return cell.seed >= FEW_SEEDS and first.is_file() and read_cell(first)["seconds"] > LONG_S
 
 
@@ -200,7 +181,7 @@ def run_cell(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> bo
         for where, one_parts in found.items()
     }
     kept = ("seconds", "parameters", "settings", "base", "data", "best", "steps", "versions")
-    write_cell(file_of(asked.work, cell), {**{key: trained.record[key] for key in kept}, "outcomes": outcomes})
+    write_cell(cell.file(asked.work), {**{key: trained.record[key] for key in kept}, "outcomes": outcomes})
     delete_classifier(cell.name)
     return True
 
@@ -231,7 +212,7 @@ def run_encoder(cell: Cell, asked: argparse.Namespace, stop: threading.Event) ->
     if effect is None:
         return False
     seconds = round(time.monotonic() - began, 1)
-    write_cell(file_of(asked.work, cell), {"seconds": seconds, "effect": effect, "settings": settings.to_json()})
+    write_cell(cell.file(asked.work), {"seconds": seconds, "effect": effect, "settings": settings.to_json()})
     return True
 
 
@@ -274,14 +255,14 @@ def tables(asked: argparse.Namespace) -> Iterator[str]:
     for name in asked.sets.split(","):
         if name.startswith("encoder-"):
             continue
-        runs = {cell: read_cell(file_of(asked.work, cell)) for cell in cells(asked) if cell.data == name
-                and file_of(asked.work, cell).is_file()}  # fmt: skip
+        runs = {cell: read_cell(cell.file(asked.work)) for cell in cells(asked) if cell.data == name
+                and cell.file(asked.work).is_file()}  # fmt: skip
         first = baselines(name, asked)
         for where in first or {key: () for run in runs.values() for key in run["outcomes"]}:
             yield table_of(name, where, first.get(where, []), runs)
-    effects = [cell for cell in cells(asked) if cell.method == "encoder" and file_of(asked.work, cell).is_file()]
+    effects = [cell for cell in cells(asked) if cell.method == "encoder" and cell.file(asked.work).is_file()]
     if effects:
-        yield effect_table([(cell.data, read_cell(file_of(asked.work, cell))["effect"]) for cell in effects])
+        yield effect_table([(cell.data, read_cell(cell.file(asked.work))["effect"]) for cell in effects])
 
 
 def main() -> int:
@@ -294,7 +275,7 @@ def main() -> int:
         for cell in cells(asked):
             if stop.is_set():
                 break
-            if not file_of(asked.work, cell).is_file() and not too_long(cell, asked.work):
+            if not cell.file(asked.work).is_file() and not too_long(cell, asked.work):
                 say(f"{cell.name} …")
                 if not run_cell(cell, asked, stop):
                     break

@@ -85,6 +85,24 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One training: a set, a method and a seed."""
+
+    data: str
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Return the name of its file and of what is trained."""
+        return f"{self.data}-{self.method.replace(':', '-')}-{self.seed}"
+
+    def file(self, work: Path) -> Path:
+        """Return where its outcomes lie."""
+        return work / f"{self.name}.json.gz"
+
+
 def write_cell(path: Path, record: Mapping[str, Any]) -> None:
     """Write the outcomes of a cell whole or not at all."""
     draft = path.with_suffix(".tmp")

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from assistant.errors import TrainingError
+from assistant.retrieval.storage import exclusively
 
 
-@contextmanager
-def training_in(run: Path, lock: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder, so that no second process trains in it.
+def training_in(run: Path) -> AbstractContextManager[None]:
+    """Hold the right to train in a run's folder.
 
     Raises:
-        TrainingError: if another one does.
+        TrainingError: at once, if another process holds it.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise TrainingError(f"Another process is training in {run}.", "Wait, or choose another --name.") from None
-        yield
+    return exclusively(run, TrainingError(f"Another process is training in {run}.", "Wait, or choose another --name."))

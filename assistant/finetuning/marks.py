@@ -34,6 +34,15 @@ class Marks:
     texts: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, rows: Iterable[Marked]) -> Marks:
+        """Return the marks of the rows."""
+        rows = list(rows)
+        return cls(
+            frozenset(text_mark(row.inputs) for row in rows),
+            frozenset(group_mark(row.group) for row in rows if row.group),
+        )
+
     def know(self, row: Marked) -> bool:
         """Return whether the row, or another of its group, was learnt from."""
         return text_mark(row.inputs) in self.texts or bool(row.group and group_mark(row.group) in self.groups)
@@ -41,11 +50,8 @@ class Marks:
 
 def marks_of(rows: Iterable[Marked]) -> dict[str, list[str]]:
     """Return short hashes of the rows' texts and groups, as they are written beside what was trained."""
-    rows = list(rows)
-    return {
-        "texts": sorted({text_mark(row.inputs) for row in rows}),
-        "groups": sorted({group_mark(row.group) for row in rows if row.group}),
-    }
+    marks = Marks.of(rows)
+    return {"texts": sorted(marks.texts), "groups": sorted(marks.groups)}
 
 
 def read_marks(folder: Path) -> Marks:

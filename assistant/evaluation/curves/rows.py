@@ -12,7 +12,7 @@ from assistant.errors import DataError
 from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.sets.samples import as_sample, drawn, ids_hash, label_of
 from assistant.evaluation.tuning.source import Place
-from assistant.finetuning.marks import text_mark
+from assistant.finetuning.marks import Marks
 from assistant.prompting.tasks import Task
 from assistant.records import Demonstration
 
@@ -65,9 +65,8 @@ def read_material(place: Place, test: int) -> Material:
     """
     loaded = place.load(None, scored=True)
     held_out = tuple(_stripped(sample) for sample in loaded.test[:test])
-    groups = {sample.group for sample in held_out if sample.group}
-    texts = {text_mark(sample.inputs) for sample in held_out}
-    pool = tuple(row for row in loaded.pool if row.group not in groups and text_mark(row.inputs) not in texts)
+    marks = Marks.of(held_out)
+    pool = tuple(row for row in loaded.pool if not marks.know(row))
     notes = list(loaded.notes)
     if len(pool) < len(loaded.pool):
         left_out = len(loaded.pool) - len(pool)

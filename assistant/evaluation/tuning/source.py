@@ -14,7 +14,7 @@ from assistant.evaluation.sets.datasets import SEED, LoadedSet, data_set_names
 from assistant.evaluation.sets.pools import pool_index
 from assistant.finetuning.generators.adapter_record import TrainingData
 from assistant.finetuning.generators.settings import ROWS
-from assistant.finetuning.marks import Marks, marks_of
+from assistant.finetuning.marks import Marks
 from assistant.retrieval.building import BuildProgress
 
 _ALL = 10**9
@@ -97,8 +97,7 @@ def training_data(
     loaded = place.load(rows, scored=False)
     index = pool_index(loaded, progress=building).name if retrieved else None
     facts = place.facts(loaded, rows)
-    marks = marks_of((*loaded.dev, *loaded.test))
-    held_out = Marks(frozenset(marks["texts"]), frozenset(marks["groups"]))
+    held_out = Marks.of((*loaded.dev, *loaded.test))
     kept = tuple(row for row in loaded.pool if not held_out.know(row))
     if len(kept) < len(loaded.pool):
         left = len(loaded.pool) - len(kept)

@@ -64,7 +64,7 @@ def train_classifier(
     # What is gone on with was begun where the name was free, or where its owner was given up.
     check_free(name, replace=replace or resume)
     base = find_base(settings.encoder)
-    with training_in(work_folder(name), work_folder(name).with_name(f".{name}.lock")):
+    with training_in(work_folder(name)):
         plan = _plan(rows, settings, base)
         work = trainer.work_folder(work_folder(name), _PLAN, plan, resume=resume, replace=replace)
         return _trained(rows, settings, name, base, work, stop or Event(), tell)

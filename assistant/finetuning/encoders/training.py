@@ -29,7 +29,7 @@ from assistant.finetuning.encoders.losses import Loss
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
 from assistant.finetuning.locking import training_in
-from assistant.finetuning.marks import group_mark, marks_of, text_mark
+from assistant.finetuning.marks import Marks, marks_of
 from assistant.retrieval.encoders import TAUGHT
 
 CARD = TAUGHT
@@ -51,13 +51,9 @@ class SavedEncoder:
 
     def unlearnt(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
         """Return the samples that it has not learnt from, nor from rows of their group."""
-        marks = self.record.get("trained_on", {})
-        texts, groups = frozenset(marks.get("texts", ())), frozenset(marks.get("groups", ()))
-        return tuple(
-            one
-            for one in samples
-            if text_mark(one.inputs) not in texts and not (one.group and group_mark(one.group) in groups)
-        )
+        kept = self.record.get("trained_on", {})
+        marks = Marks(frozenset(kept.get("texts", ())), frozenset(kept.get("groups", ())))
+        return tuple(one for one in samples if not marks.know(one))
 
 
 def train_encoder(
@@ -78,7 +74,7 @@ def train_encoder(
     folder = check_free(name, replace=replace or resume)
     base, loss = find_base(settings.encoder), loss_for(rows, settings)
     run = paths.runs() / "encoders" / name
-    with training_in(run, run.with_name(f".{name}.lock")):
+    with training_in(run):
         plan = _plan(rows, settings, base, loss)
         work = trainer.work_folder(run, _PLAN, plan, resume=resume, replace=replace)
         return _trained(rows, settings, (base, loss), work, folder, stop or Event(), tell)

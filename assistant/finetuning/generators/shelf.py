@@ -220,6 +220,6 @@ def delete(name: str) -> Path:
 
 
 def _dropped(run: Path) -> Path:
-    with training_in(run, run / "lock"):
+    with training_in(run):
         shutil.rmtree(run)
     return run

@@ -103,7 +103,8 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
     for data in order.mixture:
         check_strategy(order.settings.strategy, load_task(data.task))
     run = run_folder(order.name)
-    with training_in(run, run / "lock"):
+    with training_in(run):
+        run.mkdir(exist_ok=True)
         tell(f"Loading {order.model} …")
         base = load_base(_model_settings(order))
         for note in base.notes:

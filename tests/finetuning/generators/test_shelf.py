@@ -128,7 +128,7 @@ def test_a_training_that_was_stopped_can_be_dropped_but_not_while_it_runs(train,
 
     assert not train(stop=stop, told=StopsAtTwo()).finished
     run = home / "runs" / "adapter-mine"
-    with training_in(run, run / "lock"), pytest.raises(TrainingError, match="Another process"):
+    with training_in(run), pytest.raises(TrainingError, match="Another process"):
         delete("mine")
     assert delete("mine") == run
     assert not run.exists()
