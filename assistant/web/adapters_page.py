@@ -85,13 +85,19 @@ class AdaptersPage:
             self.cards: self.listed(),
         }
 
-    def followed(self, run: str, was: str) -> Updates:
-        """Return what has changed since; the cards only when the training has ended."""
+    def followed(self, run: str, was: str, shown: str) -> Updates:
+        """Return what has changed since; the cards only when the training has ended.
+
+        `shown` is how far it is by what the browser shows. It can be another than the last that was sent: of two
+        answers the earlier may arrive last, and without this it would stay.
+        """
         state = self.service.jobs.state(run) if run else None
-        if state is None or (state.state == was != "running"):
+        if state is None:
+            return {}
+        if state.state == was != "running" and view.training_html(state, paths.runs() / run) == shown:
             return {}
         update = self.looked_at(run)
-        if state.state == was:
+        if state.state == was == "running":
             del update[self.cards]
         return update
 
@@ -240,14 +246,14 @@ def wire(page: AdaptersPage) -> None:
         page.service.jobs.stop(run)
         return page.looked_at(run)
 
-    def look(run: str, was: str) -> Any:
-        return page.followed(run, was) or gr.skip()
+    def look(run: str, was: str, shown: str | None) -> Any:
+        return page.followed(run, was, shown or "") or gr.skip()
 
     everything = [page.message, *page.outputs]
     page.start.click(start, page.inputs, everything, **_QUIET)
     page.go_on.click(go_on, page.name, everything, **_QUIET)
     page.stop.click(stop, page.name, page.outputs, **_QUIET)
-    page.clock.tick(look, [page.name, page.was], page.outputs, **_QUIET)
+    page.clock.tick(look, [page.name, page.was, page.training], page.outputs, **_QUIET)
     _wire_form(page)
 
 
@@ -280,5 +286,8 @@ def _wire_form(page: AdaptersPage) -> None:
         [*(fields[one] for one in ("rank", "targets", "virtual_tokens", "learning_rate")), page.about_method],
         **_QUIET,
     )
-    for name in ("method", "rows", "epochs", "validation", "k"):
-        fields[name].change(told, page.inputs, page.about, **_QUIET)
+    told_of = ("method", "rows", "epochs", "validation", "k")
+    # One event for all of them: of two events the answer to the earlier could arrive last, and would stay.
+    gr.on(
+        [fields[name].change for name in told_of], told, page.inputs, page.about, trigger_mode="always_last", **_QUIET
+    )

@@ -144,6 +144,23 @@ class EvaluatePage:
         text = progress_view.runs_html(self.evaluations(), name)
         return {self.runs: text, self.seen: text}
 
+    def looked(self, name: str, seen: str, was: str, shown: str) -> Updates:
+        """Return what has changed since the run was last looked after; a list that did not change keeps its focus.
+
+        `shown` is the progress that the browser shows. It can be another than the last that was sent: of two answers
+        the earlier may arrive last, and without this it would stay.
+        """
+        update: Updates = {}
+        state = self.jobs.state(name) if name else None
+        if state is not None:
+            followed = self.followed(state)
+            if state.state == "running" or _mark(state) != was or followed[self.progress]["value"] != shown:
+                update |= followed
+            if _mark(state) != was:
+                update |= {**self.finished(state), self.was: _mark(state)}
+        listed = self.listed(name)
+        return update | listed if listed[self.seen] != seen else update
+
     def evaluations(self) -> list[RunState]:
         """Return the runs that measure something, the newest first."""
         return [one for one in self.jobs.runs() if one.kind != "adapter"]
@@ -239,19 +256,10 @@ def wire(page: EvaluatePage) -> None:
 
 
 def _wire_clock(page: EvaluatePage) -> None:
-    def look(name: str, seen: str, was: str) -> Updates:
-        """Look after the run that is shown; a list that did not change keeps its focus."""
-        update: Updates = {}
-        state = page.jobs.state(name) if name else None
-        if state is not None:
-            if state.state == "running" or _mark(state) != was:
-                update |= page.followed(state)
-            if _mark(state) != was:
-                update |= {**page.finished(state), page.was: _mark(state)}
-        listed = page.listed(name)
-        return (update | listed if listed[page.seen] != seen else update) or gr.skip()
+    def look(name: str, seen: str, was: str, shown: str | None) -> Any:
+        return page.looked(name, seen, was, shown or "") or gr.skip()
 
-    page.clock.tick(look, [page.name, page.seen, page.was], page.outputs, **_QUIET)
+    page.clock.tick(look, [page.name, page.seen, page.was, page.progress], page.outputs, **_QUIET)
 
 
 def _mark(state: RunState) -> str:

@@ -175,8 +175,11 @@ def wire(panel: FormPanel, pace: Any) -> None:
         fields[name].input(follow, panel.inputs, [*followers, panel.about], **_QUIET)
     fields["task"].input(follow_task, panel.inputs, followers, **_QUIET)
     fields["goal"].input(follow_goal, panel.inputs, [*followers, panel.start], **_QUIET)
-    for name in ("goal", "strategies", "reading", "limit", "seeds", "k", "budget", "task"):
-        fields[name].change(count, panel.inputs, panel.cost, **_QUIET)
+    counted = ("goal", "strategies", "reading", "limit", "seeds", "k", "budget", "task")
+    # One event for all of them: of two events the answer to the earlier could arrive last, and would stay.
+    gr.on(
+        [fields[name].change for name in counted], count, panel.inputs, panel.cost, trigger_mode="always_last", **_QUIET
+    )
     _wire_file(panel)
 
 

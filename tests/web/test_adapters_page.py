@@ -211,8 +211,16 @@ def test_a_training_that_can_go_on_is_not_begun_anew(page, home):
     assert page.last() == "adapter-mine"
     shown = page.looked_at("adapter-mine")
     assert (shown["stop"]["visible"], shown["go_on"]["visible"]) == (False, True)
-    assert page.followed("adapter-mine", "stopped") == {}
-    assert "cards" in page.followed("adapter-mine", "running")
+    assert page.followed("adapter-mine", "stopped", shown["training"]) == {}
+    assert "cards" in page.followed("adapter-mine", "running", shown["training"])
+
+
+def test_what_an_answer_that_came_late_left_in_the_browser_is_replaced(page, home):
+    folder = write_run(home / "runs" / "adapter-mine")
+    (folder / "job.json").write_text(json.dumps({"kind": "adapter", "arguments": ["adapter", "train"]}))
+    found = page.followed("adapter-mine", "stopped", "<p>Stopping: this step is finished first …</p>")
+    assert (found["stop"]["visible"], found["go_on"]["visible"]) == (False, True)
+    assert found["training"] == page.looked_at("adapter-mine")["training"]
 
 
 def test_trainings_are_no_evaluations(page, home):

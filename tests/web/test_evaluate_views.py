@@ -11,9 +11,11 @@ from assistant import paths
 from assistant.errors import DataError, SettingError
 from assistant.evaluation.running.progress import ArmProgress
 from assistant.web import leaderboard_view, progress_view, samples_view
+from assistant.web.evaluate_page import EvaluatePage
+from assistant.web.jobs import Jobs
 from assistant.web.opened_run import PAGE, UNREADABLE, Choice, OpenedRun, RunShelf, cut
 from assistant.web.run_state import RunState
-from tests.web.made_runs import ARMS, HOSTILE, write_run
+from tests.web.made_runs import ARMS, HOSTILE, write_progress, write_run
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +245,16 @@ def test_the_list_of_runs_marks_the_one_that_is_looked_at():
     assert picked(shown) == [{"run": "one"}, {"run": "two"}]
     assert shown.count('aria-current="true"') == 1
     assert "appears here" in progress_view.runs_html([])
+
+
+def test_what_an_answer_that_came_late_left_in_the_browser_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOTWISE_HOME", str(tmp_path))
+    write_progress(tmp_path / "runs/told", "stopped")
+    # Every component stands for itself by its name.
+    page = EvaluatePage(Jobs(), *list(EvaluatePage.__dataclass_fields__)[1:])
+    state = page.jobs.state("told")
+    seen, now = page.listed("told")["seen"], progress_view.progress_html(state)
+    assert page.looked("told", seen, f"told {state.state}", now) == {}
+    late = page.looked("told", seen, f"told {state.state}", "<p>Stopping: what is being answered is finished first</p>")
+    assert late["progress"]["value"] == now
+    assert late["stop"]["visible"] is False
