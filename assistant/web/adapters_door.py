@@ -76,15 +76,15 @@ class AdaptersDoor:
         return merged({self.pages: gr.Tabs(selected="compare")}, listed, update, wished)
 
 
-def wire_adapters(door: AdaptersDoor, own: Any, others: list[Any]) -> None:
-    """The clock runs only while somebody looks; a card's buttons lead to Chat and Compare."""
+def wire_adapters(door: AdaptersDoor, own: Any) -> None:
+    """The address names the tab; a card's buttons lead to Chat and Compare."""
     page = door.adapters
 
     def arrive(request: gr.Request) -> Any:
         return gr.Tabs(selected="adapters") if request.query_params.get("tab") == "adapters" else gr.skip()
 
     def enter() -> Updates:
-        return {page.clock: gr.Timer(active=True), **page.looked_at(page.last())}
+        return page.looked_at(page.last())
 
     def pick(data: gr.EventData, task: str) -> Any:
         picked = data._data or {}
@@ -94,10 +94,8 @@ def wire_adapters(door: AdaptersDoor, own: Any, others: list[Any]) -> None:
             return {page.message: problem(error.sentence())}
 
     door.page.load(arrive, None, door.pages, **_QUIET)
-    own.select(enter, None, [page.clock, *page.outputs], **_QUIET)
+    own.select(enter, None, page.outputs, **_QUIET)
     own.select(None, None, None, js=_ADDRESS, **_QUIET)
-    for other in others:
-        other.select(lambda: gr.Timer(active=False), None, page.clock, **_QUIET)
     page.cards.pick(pick, door.panel.task, door.outputs, **_QUIET)
 
 

@@ -40,8 +40,7 @@ FIRST_ADDRESS = f"""name => {{
 }}"""
 """Names what is looked at, unless the address already says something."""
 # The first tab counts as chosen when the page is loaded. The address may not have been followed by then:
-# whatever is done when another tab is chosen must wait until this one was.
-LOOKED = "() => window.swLooked ? 'yes' : ''"
+# it must not be lost before this tab was looked at.
 NO_ADDRESS = f"""() => {{
   const own = document.querySelector('#pages button[data-tab-id="evaluate"]');
   if (!window.swLooked || own.ariaSelected === 'true') return;

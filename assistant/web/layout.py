@@ -18,6 +18,8 @@ PRIVATE = "private"
 FIRST_TASK = "chat"
 FIRST_STRATEGY = "zero-shot"
 ENDPOINTS = ("chat", "compare")
+OPEN_TAB = "() => document.querySelector('#pages button[role=\"tab\"][aria-selected=\"true\"]')?.dataset.tabId || ''"
+"""The tab that the browser shows."""
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
 
 
@@ -62,12 +64,12 @@ def build(service: Service) -> gr.Blocks:
         _wire_tabs(panel, chat, compare, tab, {"chat": chat_tab, "compare": compare_tab})
         wire_with_base(service, panel, chat, compare, pages)
         _wire_evaluate(page, evaluate, pages, [chat_tab, compare_tab], evaluate_tab)
-        wire_adapters(
-            AdaptersDoor(page, pages, panel, chat, compare, training),
-            adapters_tab,
-            [chat_tab, compare_tab, evaluate_tab],
+        wire_adapters(AdaptersDoor(page, pages, panel, chat, compare, training), adapters_tab)
+        _wire_clocks(
+            [chat_tab, compare_tab, evaluate_tab, adapters_tab],
+            {"evaluate": evaluate.clock, "adapters": training.clock},
+            evaluate.name,
         )
-        adapters_tab.select(lambda: gr.Timer(active=False), None, evaluate.clock, **_QUIET)
         _wire_status(page, service, header, panel, chat, compare)
         _add_endpoints(service)
     return page
@@ -122,7 +124,7 @@ def _wire_tabs(
 def _wire_evaluate(
     page: gr.Blocks, evaluate: evaluate_page.EvaluatePage, pages: Any, others: list[Any], own: Any
 ) -> None:
-    """The address names the run that is looked at; the clock runs only while somebody looks."""
+    """The address names the run that is looked at."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
     address: dict[str, Any] = {"fn": None, "outputs": None, **quiet}
 
@@ -131,29 +133,43 @@ def _wire_evaluate(
         if not {"run", "tab"} & set(asked) or asked.get("tab") == "adapters":
             return gr.skip()
         shown = evaluate.opened(asked["run"]) if "run" in asked else evaluate.blank()
-        return {pages: gr.Tabs(selected="evaluate"), evaluate.clock: gr.Timer(active=True), **shown}
+        return {pages: gr.Tabs(selected="evaluate"), **shown}
 
-    def enter(name: str, asked: str) -> Updates:
-        update: Updates = {evaluate.clock: gr.Timer(active=True)}
+    def enter(name: str, asked: str) -> Any:
         if name:
-            return {**update, **evaluate.listed(name)}
+            return evaluate.listed(name)
         if asked:
             # The tab was opened by the address, which is being followed already.
-            return update
+            return gr.skip()
         running = next((one.name for one in evaluate.evaluations() if one.state == "running" and one.ours), "")
-        return {**update, **(evaluate.opened(running) if running else evaluate.listed(""))}
+        return evaluate.opened(running) if running else evaluate.listed("")
 
-    def leave(looked: str) -> Any:
-        return gr.Timer(active=False) if looked else gr.skip()
-
-    page.load(arrive, None, [pages, evaluate.clock, *evaluate.outputs], **quiet)
-    own.select(
-        enter, [evaluate.name, evaluate.name], [evaluate.clock, *evaluate.outputs], js=evaluate_page.ASKED, **quiet
-    ).then(inputs=evaluate.name, js=evaluate_page.FIRST_ADDRESS, **address)
+    page.load(arrive, None, [pages, *evaluate.outputs], **quiet)
+    own.select(enter, [evaluate.name, evaluate.name], evaluate.outputs, js=evaluate_page.ASKED, **quiet).then(
+        inputs=evaluate.name, js=evaluate_page.FIRST_ADDRESS, **address
+    )
     for other in others:
-        other.select(leave, evaluate.name, evaluate.clock, js=evaluate_page.LOOKED, **quiet).then(
-            js=evaluate_page.NO_ADDRESS, **address
-        )
+        other.select(js=evaluate_page.NO_ADDRESS, **address)
+
+
+def _wire_clocks(tabs: list[Any], clocks: dict[str, Any], carrier: Any) -> None:
+    """A clock runs only while somebody looks at its tab; `carrier` is whatever carries the browser's word."""
+
+    def look(opened: str, chosen: gr.SelectData) -> Updates:
+        # The first tab counts as chosen when the page is loaded, and that can come late, when the address has led to
+        # another one: what is open then is open. What was chosen is looked at even if the browser has not drawn it yet.
+        looked = {opened, tabs[chosen.index].id}
+        return {clock: gr.Timer(active=tab in looked) for tab, clock in clocks.items()}
+
+    gr.on(
+        [tab.select for tab in tabs],
+        look,
+        carrier,
+        list(clocks.values()),
+        js=OPEN_TAB,
+        trigger_mode="always_last",
+        **_QUIET,
+    )
 
 
 def _shown(some: list[Any], others: list[Any]) -> Updates:

@@ -1,6 +1,7 @@
 """The Evaluate tab as a person uses it: a real server, real evaluations, a real headless Chromium."""
 
 import csv
+import os
 import re
 
 import pytest
@@ -14,6 +15,12 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
 RUNNING, STOPPED = '#progress [data-state="running"]', '#progress [data-state="stopped"]'
+# Whatever the page says when Chat is chosen, as it is on load, is sent a second late.
+LATE_CHAT = """const soon = window.fetch;
+window.fetch = async (...sent) => {
+  if (String(sent[1]?.body).includes('"value":"Chat"')) await new Promise(done => setTimeout(done, 1000));
+  return soon(...sent);
+};"""
 
 
 @pytest.fixture
@@ -178,6 +185,18 @@ def test_an_interrupted_run_says_so(open_page, served_home, address):  # noqa: F
     page.goto(f"{address}?run=gone")
     page.wait_for_selector('#progress [data-state="interrupted"]')
     assert page.locator("#stop-run, #go-on").count() == 0  # it was not started here: its arguments are not known
+
+
+def test_a_run_is_followed_even_if_the_first_tab_is_done_late(open_page, served_home, address):  # noqa: F811
+    folder = served_home / "runs/elsewhere"
+    write_progress(folder, done=30, pid=os.getpid())
+    page = open_page()
+    page.add_init_script(LATE_CHAT)
+    page.goto(f"{address}?run=elsewhere")
+    page.wait_for_selector(f"{RUNNING} .sw-arms")
+    page.wait_for_timeout(2_500)  # until all that Chat has to say was said
+    write_progress(folder, done=90, pid=os.getpid())
+    page.wait_for_function("document.querySelector('#progress').innerText.includes('90 of 180')", timeout=20_000)
 
 
 def test_an_address_of_no_run_leads_to_the_form(open_page, address):  # noqa: F811
