@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,6 +46,9 @@ def train(
         str | None,
         typer.Option(metavar="SOURCE", help="Then compare it with its base on held-out rows of this known data set."),
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Then compare it with its base on held-out rows of the same source.")
+    ] = False,
     *,
     where: RowOptions,
     how: LearningOptions,
@@ -56,9 +60,14 @@ def train(
     from assistant.finetuning.generators.training import Order, run_folder, train_generator
 
     settings = how.settings()
+    place = where.place(source)
+    measured = [(_source_again(source), place)] if compare else []
     if check_forgetting is not None:
-        Place(check_forgetting, data_dir=where.data).load(None, scored=True)
-    first, *others = _rows(where.place(source), also or (), rows, settings)
+        measured.append((check_forgetting, Place(check_forgetting, data_dir=where.data)))
+    for _, held_out in measured:
+        # Looked for first: a mistake must not cost a training.
+        held_out.load(None, scored=True)
+    first, *others = _rows(place, also or (), rows, settings)
     order = Order(name, model, first, settings, resume, replace, tuple(others))
     if resume and last_checkpoint(run_folder(name)) is None:
         say(f"No checkpoint of '{name}' is here: it begins from the start.")
@@ -67,14 +76,15 @@ def train(
     if not trained.finished:
         say(how_to_go_on(["adapter", "train", source], name) + ("" if resume else " --resume"))
         raise typer.Exit(STOPPED)
-    result = {"name": name, "folder": str(trained.folder), **trained.record}
-    show_json(result) if as_json else show(
-        _told(name, trained.record, str(trained.folder), _again(name, model, source, where.data))
-    )
-    if check_forgetting is not None:
-        gain = compared(name, check_forgetting, where.data, ModelSettings(model=model, device=how.device))
-        if gain is not None and not as_json:
-            show(gain_table([gain]))
+    if not as_json:
+        show(_told(name, trained.record, str(trained.folder), _again(name, model, source, where.data)))
+    base = ModelSettings(model=model, device=how.device)
+    gains = [gain for said, _ in measured if (gain := compared(name, said, where.data, base))]
+    if as_json:
+        compared_with_base = [gain.to_json() for gain in gains]
+        show_json({"name": name, "folder": str(trained.folder), **trained.record, "compared": compared_with_base})
+    elif gains:
+        show(gain_table(gains))
 
 
 def _rows(place: Place, also: Sequence[str], rows: int, settings: GeneratorSettings) -> Iterator[TrainingData]:
@@ -127,9 +137,14 @@ def ticker_line(progress: Progress) -> str:
     return ", ".join(parts)
 
 
+def _source_again(source: str) -> str | None:
+    """Return what has to be said of the rows when they are compared on: nothing if they are found by their name."""
+    return source if Path(source).expanduser().is_file() else None
+
+
 def _again(name: str, model: str, source: str, data: str | None) -> str:
     """Return what is typed to compare it with its base: what is not found by its name is named."""
-    words = ["shotwise", "adapter", "compare", name, *([source] if os.path.isfile(source) else [])]
+    words = ["shotwise", "adapter", "compare", name, *filter(None, [_source_again(source)])]
     words += ["--data", data] if data else []
     return shlex.join([*words, "--model", model] if os.path.isdir(model) else words)
 

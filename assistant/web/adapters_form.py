@@ -45,6 +45,8 @@ class TrainingForm:
     k: int = _DEFAULT.k
     seed: int = _DEFAULT.seed
     name: str = ""
+    compare: bool = True
+    """Whether it is then compared with its base."""
 
     @property
     def location(self) -> str:
@@ -109,7 +111,9 @@ def about_training(form: TrainingForm) -> str:
     prompts = f"with {form.k} retrieved demonstrations" if form.k else "without demonstrations"
     kept = f", {100 * form.validation:.0f} % of them set apart to choose the best weights" if form.validation else ""
     result = "a model of its own, for --model" if method.form == "model" else "an adapter, in Chat at once"
-    return f"At most {form.rows:,} rows, {form.epochs:g} times each{kept}; prompts {prompts}. The result is {result}."
+    times = "once each" if form.epochs == 1 else f"{form.epochs:g} times each"
+    then = " Then it answers held-out rows, and so does its base." if form.compare else ""
+    return f"At most {form.rows:,} rows, {times}{kept}; prompts {prompts}. The result is {result}.{then}"
 
 
 def _rate(typed: str) -> float | None:
@@ -168,4 +172,4 @@ def arguments(form: TrainingForm, name: str, model: ModelSettings) -> list[str]:
     }
     listed = [f"--{key}={value}" for key, value in options.items() if value]
     # It always may go on: the same command line is run again after a stop. After the two dashes nothing is an option.
-    return ["adapter", "train", *listed, "--resume", "--", form.location]
+    return ["adapter", "train", *listed, *["--compare"] * form.compare, "--resume", "--", form.location]

@@ -209,6 +209,10 @@ def _more(fields: dict[str, Any], first: TrainingForm) -> None:
     fields["name"] = gr.Textbox(
         label="Name", placeholder="made of data, method and time", max_lines=1, elem_id="adapter-name"
     )
+    fields["compare"] = gr.Checkbox(
+        first.compare, label="Compare with its base afterwards", info="On held-out rows; the scores stand on its card.",
+        elem_id="compare-afterwards",
+    )  # fmt: skip
 
 
 def _number(value: int, label: str, info: str, element: str, *, minimum: int, visible: bool = True) -> Any:
@@ -286,7 +290,7 @@ def _wire_form(page: AdaptersPage) -> None:
         [*(fields[one] for one in ("rank", "targets", "virtual_tokens", "learning_rate")), page.about_method],
         **_QUIET,
     )
-    told_of = ("method", "rows", "epochs", "validation", "k")
+    told_of = ("method", "rows", "epochs", "validation", "k", "compare")
     # One event for all of them: of two events the answer to the earlier could arrive last, and would stay.
     gr.on(
         [fields[name].change for name in told_of], told, page.inputs, page.about, trigger_mode="always_last", **_QUIET

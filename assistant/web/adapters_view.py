@@ -86,7 +86,10 @@ def training_html(state: RunState, folder: Path) -> str:
     train, validation = losses(folder / "progress.jsonl")
     of = float(told.get("of") or 0)
     share = min(1.0, float(told.get("step") or 0) / of) if of else 0.0
+    early = state.state == "done" and share < 1
     facts = [f"step {told.get('step') or 0:,} of {of:,.0f}" if of else ""]
+    if early:
+        facts, share = [f"ended early, at {facts[0]}: the validation loss got no better"], 1.0
     if state.state == "running":
         facts += [
             f"{told['tokens_per_second']:,.0f} tokens/s" if told.get("tokens_per_second") else "",

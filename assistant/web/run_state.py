@@ -20,6 +20,9 @@ CONSOLE = "console.txt"
 STARTED = "--- started\n"
 """Stands in the console's file wherever a process begins."""
 STOPPED = "Stopped; what is done is kept."
+REPORT = "Writing the report …"
+_AFTER = {"adapter": "Saved. It answers held-out rows now, and so does its base …"}
+"""What a process does that goes on after it has said that it is done, by the kind of its run."""
 _NO_FAILURES = (0, 130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
 """Exit codes of a process that did what it was told: 130 is how a command says that it was stopped."""
 _SILENT_S = 900.0
@@ -72,10 +75,11 @@ def read_state(folder: Path, code: int | None, since: float | None) -> RunState 
     if since is not None and float(progress.get("updated") or 0) < since:
         # What an earlier process of this run said of itself says nothing about this one.
         progress = {**progress, "state": None}
-    state, sentence = _judged(folder, progress, code, ours=ours, finished=finished)
+    kind = str(job.get("kind") or _kind(folder))
+    state, sentence = _judged(folder, progress, code, ours=ours, finished=finished, after=_AFTER.get(kind, REPORT))
     return RunState(
         name=folder.name,
-        kind=str(job.get("kind") or _kind(folder)),
+        kind=kind,
         title=str(job.get("title", "")),
         state=state,
         sentence=sentence,
@@ -124,14 +128,14 @@ def alive(progress: Mapping[str, Any]) -> bool:
 
 
 def _judged(
-    folder: Path, progress: Mapping[str, Any], code: int | None, *, ours: bool, finished: bool
+    folder: Path, progress: Mapping[str, Any], code: int | None, *, ours: bool, finished: bool, after: str
 ) -> tuple[State, str]:
     said = progress.get("state")
     sentence = str(progress.get("sentence") or "")
     if ours and code is None:
         if said is None:
             return "running", last_words(folder) or "Starting: the model is being loaded …"
-        return "running", sentence if said == "running" else "Writing the report …"
+        return "running", sentence if said == "running" else after
     if said == "stopped":
         return "stopped", STOPPED
     if said in ("done", "failed"):

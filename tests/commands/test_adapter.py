@@ -56,6 +56,20 @@ def test_an_adapter_is_trained_listed_shown_compared_and_deleted(shotwise, home)
     assert not (home / "adapters" / "mine").exists()
 
 
+def test_a_training_can_end_with_what_it_gained_and_what_it_forgot(shotwise):
+    code, out, err = shotwise(*TRAIN, "--compare", "--check-forgetting", "pairs", "--json")
+    assert code == 0, err
+    gained, kept = json.loads(out)["compared"]
+    assert (gained["source"], gained["own"]) == ("reviews", True)
+    assert (kept["source"], kept["own"]) == ("pairs", False)
+    assert all(
+        one["n"] > 20 and one["interval"][0] <= one["difference"] <= one["interval"][1] for one in (gained, kept)
+    )
+    shown = shotwise("adapter", "show", "mine")[1]
+    assert f"reviews, n = {gained['n']}" in shown
+    assert f"pairs, n = {kept['n']}" in shown
+
+
 @pytest.mark.slow
 def test_an_encoder_decoder_learns_to_summarise_and_is_compared_by_rouge(shotwise, home, tmp_path):
     model = str(save_model("t5", tmp_path / "tiny-t5"))

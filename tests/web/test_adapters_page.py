@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +59,8 @@ def test_every_method_of_the_form_is_understood_by_the_command(method):
     soft = METHODS[method].form == "soft prompt"
     assert params["virtual_tokens"] == (7 if soft else GeneratorSettings.virtual_tokens)
     assert params["resume"]
+    assert params["compare"]
+    assert not parsed(arguments(replace(form, compare=False), "mine", DEMO))["compare"]
 
 
 def test_an_untouched_form_asks_for_the_defaults_of_the_settings():
@@ -130,6 +133,21 @@ def test_how_far_a_training_is_stands_beside_its_losses(home):
     assert "step 2 of 4" in text
     assert "best validation loss 1.500" in text
     assert "training 1.000 at last, validation 1.500 at last" in text
+
+
+def test_a_training_that_ended_early_says_so_and_is_whole(home):
+    folder = write_run(home / "runs" / "adapter-mine", state="done", sentence="Saved in adapters/mine.")
+    text = view.training_html(read_state(folder, None, None), folder)
+    assert 'aria-valuenow="100"' in text
+    assert "ended early, at step 2 of 4: the validation loss got no better" in text
+
+
+def test_a_training_that_is_compared_afterwards_says_so_while_it_is(home):
+    folder = write_run(home / "runs" / "adapter-mine", state="done", updated=200.0)
+    state = read_state(folder, None, 100.0)
+    assert state.state == "running"
+    assert "so does its base" in state.sentence
+    assert read_state(folder, 0, 100.0).state == "done"
 
 
 def test_a_torn_line_of_the_losses_is_left_out_and_no_file_is_no_curve(home):
