@@ -126,9 +126,11 @@ def compare_arms(
     Args:
         baseline: The name of an arm of `scores`.
         scores: Arm → sample id → score (0…1); with several seeds, seed → score: then their mean is compared,
-            and the interval says how much other seeds might change.
+            and the interval says how much other seeds might change. Two arms with several seeds are compared
+            over those that both have.
         groups: Sample id → group, where samples of one group resemble each other.
-        binary: Whether every score is right or wrong; then the test is McNemar's (unless there are groups).
+        binary: Whether every score is right or wrong; then the test is McNemar's (unless there are groups, or
+            the means over several seeds are neither).
         seed: Decides the resamples.
         draws: How many resamples.
 
@@ -171,6 +173,18 @@ def _seeds(scores: Sequence[float | Mapping[int, float]]) -> set[int]:
     return {seed for one in scores if isinstance(one, Mapping) for seed in one}
 
 
+def _shared_seeds(both: Sequence[Sequence[float | Mapping[int, float]]]) -> list[int]:
+    """Return the seeds that two arms are compared over: those of both, or those of the one that has several.
+
+    A seed that only one of two drawn arms has would be filled in with means of the other, as if that did not vary.
+    """
+    drawn = [own for own in map(_seeds, both) if len(own) > 1]
+    if not drawn:
+        return []
+    shared = set.intersection(*drawn)
+    return sorted(shared if len(shared) > 1 else set.union(*drawn))
+
+
 def words(verdict: str, n: int, needed: int | None) -> str:
     """Return the verdict, or how far the samples are from one: "not distinguishable with n = 200; …"."""
     if verdict:
@@ -197,11 +211,11 @@ class _Pair:
     ) -> _Pair:
         shared = tuple(sample for sample in scores[baseline] if sample in scores[other])
         both = [[scores[name][sample] for sample in shared] for name in (baseline, other)]
-        seeds = sorted({seed for one in both if (own := _seeds(one)) and len(own) > 1 for seed in own})
-        a, b = (seed_table(one, seeds) for one in both)
+        a, b = (seed_table(one, _shared_seeds(both)) for one in both)
         names = tuple((groups or {}).get(sample, "") for sample in shared)
         clustered = group_codes(len(names), names)[1] < len(names)
-        right_or_wrong = binary and bool(np.isin(np.concatenate([a, b]), (0.0, 1.0)).all())
+        # What is tested are the means over the seeds: they may be shares where every single score is right or wrong.
+        right_or_wrong = binary and all(bool(np.isin(one.mean(axis=0), (0.0, 1.0)).all()) for one in (a, b))
         return cls(baseline, other, shared, b - a, names if clustered else None, right_or_wrong)
 
     @property

@@ -218,3 +218,36 @@ def test_a_lucky_draw_is_no_finding_however_many_samples_there_are():
     assert not found.settled
     assert found.needed is None
     assert found.verdict == "not distinguishable with n = 300; more samples do not help, other seeds come out otherwise"
+
+
+def seeded(*counts_of_right, seeds=5):
+    """Samples that are right under so many of the seeds."""
+    return {
+        f"s{row}": {seed: float((seed + row) % seeds < right) for seed in range(seeds)}
+        for row, right in enumerate(counts_of_right)
+    }
+
+
+def test_means_over_seeds_are_tested_by_their_size_and_not_by_their_sign():
+    base = seeded(*[0] * 30, *[5] * 30, *[5] * 240)
+    other = seeded(*[5] * 30, *[4] * 30, *[5] * 240)
+    (found,) = compare_arms("base", {"base": base, "other": other}, binary=True)
+    assert (found.wins, found.losses) == (30, 30)
+    assert found.difference == pytest.approx(0.08)
+    assert found.test == "sign-flip permutation"
+    assert (found.p_value < 0.001, found.verdict) == (True, "better")
+
+
+def test_seeds_that_change_nothing_leave_an_exact_test():
+    base, other = seeded(*[0] * 12, *[5] * 30), seeded(*[5] * 12, *[5] * 30)
+    (found,) = compare_arms("base", {"base": base, "other": other}, binary=True)
+    assert (found.test, found.p_value) == ("exact McNemar", pytest.approx(2 * 0.5**12))
+
+
+def test_drawn_arms_are_compared_over_the_seeds_that_both_have():
+    five = seeded(*[3] * 40)
+    first = {sample: {seed: scores[seed] for seed in range(3)} for sample, scores in five.items()}
+    other = seeded(*[2] * 40, seeds=3)
+    (found,) = compare_arms("other", {"other": other, "five": five}, binary=True)
+    (same,) = compare_arms("other", {"other": other, "five": first}, binary=True)
+    assert (found.difference, found.interval, found.p_value) == (same.difference, same.interval, same.p_value)
