@@ -283,15 +283,15 @@ def _wire_form(page: AdaptersPage) -> None:
     def told(*values: Any) -> str:
         return notes([forms.about_training(form_of(values))])
 
-    fields["data_set"].input(data, fields["data_set"], [fields[one] for one in ("path", "task", "data_dir")], **_QUIET)
+    # What is chosen while an earlier choice is still followed must not be dropped, as Gradio does by itself.
+    last: dict[str, Any] = {"trigger_mode": "always_last", **_QUIET}
+    fields["data_set"].input(data, fields["data_set"], [fields[one] for one in ("path", "task", "data_dir")], **last)
     fields["method"].input(
         method,
         fields["method"],
         [*(fields[one] for one in ("rank", "targets", "virtual_tokens", "learning_rate")), page.about_method],
-        **_QUIET,
+        **last,
     )
     told_of = ("method", "rows", "epochs", "validation", "k", "compare")
     # One event for all of them: of two events the answer to the earlier could arrive last, and would stay.
-    gr.on(
-        [fields[name].change for name in told_of], told, page.inputs, page.about, trigger_mode="always_last", **_QUIET
-    )
+    gr.on([fields[name].change for name in told_of], told, page.inputs, page.about, **last)

@@ -297,9 +297,10 @@ def _wire_rest(page: ChatPage) -> None:
 
     page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip, page.compare, *page.evidence], **quiet)
     page.chatbot.clear(clear, None, [page.strip, page.compare, page.box, *page.evidence], **quiet)
-    page.chosen.input(look, page.chosen, [page.demonstrations, page.prompt], **quiet)
+    page.chosen.input(look, page.chosen, [page.demonstrations, page.prompt], trigger_mode="always_last", **quiet)
     page.box.stop(stop, None, None, **quiet)
-    page.strategy.input(choose, [page.strategy, page.panel.task], [page.strategy, *page.panel.outputs], **quiet)
+    chosen = [page.strategy, page.panel.task]
+    page.strategy.input(choose, chosen, [page.strategy, *page.panel.outputs], trigger_mode="always_last", **quiet)
 
 
 def _examples(task: str) -> list[dict[str, str]]:

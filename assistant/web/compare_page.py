@@ -195,6 +195,7 @@ def wire(page: ComparePage) -> None:
         page.for_adapters,
         [page.panel.task, page.strategies, page.adapters],
         [page.strategies, *page.panel.outputs],
+        trigger_mode="always_last",
         **quiet,
     )
     page.box.stop(stop, None, None, **quiet)

@@ -171,15 +171,15 @@ def wire(panel: FormPanel, pace: Any) -> None:
         return _cost(panel.form(values), pace())
 
     followers = [fields[name] for name in _FIELDS]
-    for name in ("source", "built_in", "public"):
-        fields[name].input(follow, panel.inputs, [*followers, panel.about], **_QUIET)
-    fields["task"].input(follow_task, panel.inputs, followers, **_QUIET)
-    fields["goal"].input(follow_goal, panel.inputs, [*followers, panel.start], **_QUIET)
+    # What is chosen while an earlier choice is still followed must not be dropped, as Gradio does by itself.
+    last: dict[str, Any] = {"trigger_mode": "always_last", **_QUIET}
+    data = [fields[name].input for name in ("source", "built_in", "public")]
+    gr.on(data, follow, panel.inputs, [*followers, panel.about], **last)
+    fields["task"].input(follow_task, panel.inputs, followers, **last)
+    fields["goal"].input(follow_goal, panel.inputs, [*followers, panel.start], **last)
     counted = ("goal", "strategies", "reading", "limit", "seeds", "k", "budget", "task")
     # One event for all of them: of two events the answer to the earlier could arrive last, and would stay.
-    gr.on(
-        [fields[name].change for name in counted], count, panel.inputs, panel.cost, trigger_mode="always_last", **_QUIET
-    )
+    gr.on([fields[name].change for name in counted], count, panel.inputs, panel.cost, **last)
     _wire_file(panel)
 
 

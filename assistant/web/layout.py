@@ -84,6 +84,8 @@ def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.Com
         return panel.for_strategies(task, strategies if tab == "compare" else [strategy])
 
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": PRIVATE}
+    # What is chosen while an earlier choice is still followed must not be dropped, as Gradio does by itself.
+    followed: dict[str, Any] = {"trigger_mode": "always_last", **hidden}
     # Greyed out last, by what is chosen then: the person may have chosen another strategy meanwhile.
     greyed: dict[str, Any] = {
         "fn": grey,
@@ -91,7 +93,7 @@ def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.Com
         "outputs": panel.outputs,
     }
     panel.task.input(
-        choose, [panel.task, chat.strategy], [*panel.outputs, *chat.task_outputs], **hidden
+        choose, [panel.task, chat.strategy], [*panel.outputs, *chat.task_outputs], **followed
     ).then(**greyed, **hidden)  # fmt: skip
     # A starter changes the task too, without anybody touching the dropdown.
     panel.task.change(
@@ -118,7 +120,9 @@ def _wire_tabs(
     outputs = [*panel.outputs, *own, *others, tab]
     tabs["chat"].select(to_chat, [panel.task, chat.strategy], outputs, **quiet)
     tabs["compare"].select(to_compare, [panel.task, compare.strategies], outputs, **quiet)
-    compare.strategies.input(panel.for_strategies, [panel.task, compare.strategies], panel.outputs, **quiet)
+    compare.strategies.input(
+        panel.for_strategies, [panel.task, compare.strategies], panel.outputs, trigger_mode="always_last", **quiet
+    )
 
 
 def _wire_evaluate(

@@ -192,13 +192,13 @@ def wire(panel: ResultPanel) -> None:
         return {panel.at: page, panel.flipped: panel.differing(panel.shelf.open(name), name, one, other, page)}
 
     inputs = [panel.name, panel.row, panel.kind]
-    panel.row.input(told(choose_row), inputs, answers, **_QUIET)
-    panel.kind.input(told(choose_row), inputs, answers, **_QUIET)
+    last: dict[str, Any] = {"trigger_mode": "always_last", **_QUIET}
+    gr.on([panel.row.input, panel.kind.input], told(choose_row), inputs, answers, **last)
     for source in (panel.confusion, panel.samples):
         source.pick(told(pick), [*inputs, panel.choice], answers, **_QUIET)
-    panel.scored.input(told(scores), [panel.name, panel.scored], panel.scores, **_QUIET)
-    for source in (panel.one, panel.other):
-        source.input(told(differ), [panel.name, panel.one, panel.other], [panel.at, panel.flipped], **_QUIET)
+    panel.scored.input(told(scores), [panel.name, panel.scored], panel.scores, **last)
+    two = [panel.name, panel.one, panel.other]
+    gr.on([panel.one.input, panel.other.input], told(differ), two, [panel.at, panel.flipped], **last)
     panel.flipped.pick(told(turn), [panel.name, panel.one, panel.other], [panel.at, panel.flipped], **_QUIET)
 
 

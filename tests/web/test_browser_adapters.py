@@ -25,9 +25,9 @@ def place(served_home):
         shutil.rmtree(folder)
 
 
-def pick(page, element, name):
+def pick(page, element, name, *, exact=False):
     page.click(f"#{element} input")
-    page.get_by_role("option", name=name).click()
+    page.get_by_role("option", name=name, exact=exact).click()
 
 
 def test_a_new_adapter_is_offered_answers_and_is_compared_with_base_by_one_click(open_page, place):  # noqa: F811
@@ -143,3 +143,26 @@ def test_a_phone_never_scrolls_sideways_on_the_adapters_tab(open_page, width):  
     page.get_by_role("tab", name="Adapters").click()
     page.wait_for_selector("#rank input")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+# Whatever the server says is heard two seconds late.
+SLOW = """const soon = window.fetch;
+window.fetch = async (...sent) => {
+  const heard = await soon(...sent);
+  if (String(sent[0]?.url || sent[0]).includes('/run')) await new Promise(done => setTimeout(done, 2000));
+  return heard;
+};"""
+
+
+def test_the_last_of_two_quick_choices_of_a_method_counts(open_page):  # noqa: F811
+    page = open_page()
+    page.get_by_role("tab", name="Adapters", exact=True).click()
+    page.wait_for_selector("#rank input")
+    page.evaluate(SLOW)
+    pick(page, "method", "Prompt tuning")
+    pick(page, "method", "LoRA", exact=True)
+    for words in ("Lester et al.", "Hu et al."):
+        page.wait_for_function(f"document.querySelector('#about-method').innerText.includes('{words}')", timeout=20_000)
+    page.wait_for_selector("#virtual-tokens", state="hidden")
+    page.wait_for_selector("#rank input")
+    assert page.input_value("#method input") == "LoRA"
