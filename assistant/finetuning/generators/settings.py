@@ -8,7 +8,8 @@ from typing import Any
 from assistant.errors import SettingError, UnknownName
 from assistant.finetuning.generators.methods import Method, find_method
 from assistant.generation.adapters import MAX_RANK
-from assistant.settings import DEFAULT_STRATEGY, DTYPES
+from assistant.prompting.strategies import find_strategy
+from assistant.settings import DEFAULT_STRATEGY, DTYPES, RetrievalSettings
 
 TARGETS = ("attention", "all-linear")
 ROWS = 1_000
@@ -62,7 +63,8 @@ class GeneratorSettings:
     strategy: str = DEFAULT_STRATEGY
     """Under whose prompts the rows are learnt."""
     k: int = 0
-    """Demonstrations retrieved into each training prompt; more than 0 makes the strategy dynamic-few-shot."""
+    """Demonstrations retrieved into each training prompt; more than 0 makes zero-shot dynamic-few-shot, and a strategy
+    that retrieves has some."""
     wording: str = "default"
     """Of the task's instruction."""
     seed: int = 0
@@ -76,6 +78,8 @@ class GeneratorSettings:
         """Check ranges, names, and what contradicts each other."""
         if self.k and self.strategy == DEFAULT_STRATEGY:
             object.__setattr__(self, "strategy", _RETRIEVED)
+        if not self.k and find_strategy(self.strategy).needs_index:
+            object.__setattr__(self, "k", RetrievalSettings.k)
         method = find_method(self.method)
         _named("choice of targets", self.targets, TARGETS)
         _named("dtype", self.dtype, DTYPES)
@@ -126,6 +130,11 @@ class GeneratorSettings:
             0 <= self.patience <= 10_000, f"The patience must be 0 or a number of validations, not {self.patience}."
         )
         _require(0 <= self.k <= 64, f"k must be between 0 and 64, not {self.k}.")
+        _require(
+            not self.k or find_strategy(self.strategy).needs_index,
+            f"The strategy '{self.strategy}' retrieves no demonstrations.",
+            f"Leave out -k, or choose --strategy {_RETRIEVED}.",
+        )
         _require(0 <= self.seed < 2**31, f"The seed must be 0 or a positive whole number, not {self.seed}.")
 
     def _check_shares(self) -> None:

@@ -5,6 +5,7 @@ import pytest
 from assistant.errors import SettingError, UnknownName
 from assistant.finetuning.generators.methods import METHODS, find_method, low_rank_parameters
 from assistant.finetuning.generators.settings import GeneratorSettings
+from assistant.settings import RetrievalSettings
 
 
 def test_the_86_percent_example_of_lora_is_right():
@@ -74,6 +75,10 @@ def test_the_narrower_the_network_the_higher_the_rate_of_a_method(width, share):
 def test_demonstrations_in_the_prompt_mean_the_strategy_that_retrieves_them():
     assert GeneratorSettings(k=4).strategy == "dynamic-few-shot"
     assert GeneratorSettings().strategy == "zero-shot"
+    assert GeneratorSettings(strategy="random-few-shot", k=2).k == 2
+    assert GeneratorSettings(strategy="dynamic-few-shot").k == RetrievalSettings.k
+    with pytest.raises(SettingError, match="'static-few-shot' retrieves no demonstrations"):
+        GeneratorSettings(strategy="static-few-shot", k=4)
 
 
 @pytest.mark.parametrize("name", METHODS)
