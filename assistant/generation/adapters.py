@@ -94,17 +94,17 @@ def folder_of_new(name: str) -> Path:
 
 
 def find_adapter(name: str) -> Path:
-    """Return the folder of an adapter given as a folder, as a name under adapters/ or as the built-in one's.
+    """Return the folder of an adapter given as a name under adapters/, as a folder or as the built-in one's name.
 
     Raises:
         AdapterError: if there is neither.
     """
-    folder = Path(os.path.expanduser(name))
-    if folder.is_dir():
-        return folder
-    named = paths.adapters() / name
-    if len(folder.parts) == 1 and name not in (".", "..") and named.is_dir():
-        return named
+    folder, named = Path(os.path.expanduser(name)), paths.adapters() / name
+    # A name first: a folder that happens to be called so where the command is typed must not hide the adapter.
+    bare = len(folder.parts) == 1 and name not in (".", "..")
+    places = [place for place in ([named] if bare else []) + [folder] if place.is_dir()]
+    if places:
+        return next((place for place in places if (place / CONFIG_FILE).is_file()), places[-1])
     if name == BUILT_IN and BUILT_IN in adapter_names():
         return built_in_folder()
     known = ", ".join(adapter_names())
@@ -198,7 +198,7 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """
     try:
         return {name: shape for name, shape, _ in safetensors_header(file)}
-    except (ValueError, KeyError, TypeError, struct.error, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error, RecursionError):
         raise AdapterError(
             f"{file.name} of the adapter '{file.parent.name}' is not a valid safetensors file."
         ) from None

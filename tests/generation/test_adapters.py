@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from assistant.errors import AdapterError
+from assistant.generation.adapters import find_adapter
 from assistant.generation.loading import load_chat_model
 from assistant.records import Prompt
 from assistant.settings import ModelSettings, SamplingSettings
@@ -88,6 +89,17 @@ def test_an_adapter_is_found_by_its_name(model_folder, lora, tmp_path, monkeypat
     assert load(model_folder("llama3"), "~/adapters/mine").adapter == "mine"
     with pytest.raises(AdapterError, match="no adapter 'other'"):
         load(model_folder("llama3"), "other")
+
+
+def test_a_folder_that_is_called_like_an_adapter_does_not_hide_it(lora, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOTWISE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(lora, tmp_path / "home/adapters/mine")
+    (tmp_path / "mine").mkdir()
+    assert find_adapter("mine") == tmp_path / "home/adapters/mine"
+    shutil.copytree(lora, tmp_path / "here")
+    (tmp_path / "home/adapters/here").mkdir()
+    assert find_adapter("here").resolve() == tmp_path / "here"
 
 
 def test_an_adapter_of_another_base_is_refused_with_both_names(model_folder, copy):
@@ -174,7 +186,9 @@ def test_damaged_folders_are_refused(model_folder, copy):
         load(base, copy)
     (copy / "adapter_model.bin").unlink()
     whole = (copy / WEIGHTS).read_bytes()
-    for torn in (b"", b"\xff" * 64, whole[:100], whole[:8] + b"x" * 500, whole[:-10]):
+    strange = (b"[]", b'{"a":{"shape":[1e999],"dtype":"F32"}}')
+    headers = [len(text).to_bytes(8, "little") + text for text in strange]
+    for torn in (b"", b"\xff" * 64, whole[:100], whole[:8] + b"x" * 500, whole[:-10], *headers):
         (copy / WEIGHTS).write_bytes(torn)
         with pytest.raises(AdapterError):
             load(base, copy)
