@@ -86,9 +86,12 @@ class CurveOptions:
 
 def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     try:
-        return None if text is None else tuple(int(part) for part in listed(text))
+        numbers = None if text is None else tuple(int(part) for part in listed(text))
     except ValueError:
         raise SettingError(f"'{text}' is not a list of numbers.", f"Separate them by commas: {option} 16,64") from None
+    if numbers == ():
+        raise SettingError(f"No number is named after {option}.", f"Separate them by commas: {option} 16,64")
+    return numbers
 
 
 def run_curve(

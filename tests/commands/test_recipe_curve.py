@@ -73,6 +73,7 @@ def test_a_file_of_ones_own_takes_a_task_and_columns(shotwise, home):
         (("prompt-or-tune", "--adapter", "question-types"), "This recipe trains adapters of its own"),
         (("prompt-or-tune", "--rows-list", "many"), "'many' is not a list of numbers."),
         (("prompt-or-tune", "--rows-list", "0,3"), "3 rows are too few to learn from"),
+        (("lora-rank-sweep", "--ranks", ""), "No number is named after --ranks."),
         (("prompt-or-tune", "--methods", "magic"), "There is no way to use labelled rows named 'magic'"),
         (("prompt-or-tune", "--seeds", "0"), "The number of seeds must be at least 1, not 0."),
         (("prompt-or-tune", "--source", "word-problems"), "'classifier:feature-based' cannot be measured"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -63,8 +63,7 @@ def verdicts(shown: Sequence[Point], made: Sequence[Contrast], experiment: Exper
     never = [name for name, one in reached.items() if one is None]
     some = {name: where for name in never if (where := _better_at(made, name))}
     if not even and not some:
-        most = max(point.rows for point in shown)
-        return [f"Up to {most:,} labelled rows no tuning beats the best prompting measurably (n = {n:,})."]
+        return [f"{_up_to(made, reached)} no tuning beats the best prompting measurably (n = {n:,})."]
     never = [name for name in never if name not in some]
     parts = [
         *(_from_there_on(one, made) for one in even),
@@ -76,6 +75,14 @@ def verdicts(shown: Sequence[Point], made: Sequence[Contrast], experiment: Exper
     else:
         parts[0] = f"Tuning beats the best prompting at some numbers of rows only: {parts[0]}"
     return [f"{'; '.join(parts)} (n = {n:,}, paired, corrected for {len(made)} comparisons)."]
+
+
+def _up_to(made: Sequence[Contrast], tuned: Iterable[str]) -> str:
+    """Return up to how many rows tuning was held against prompting, and which methods not as far."""
+    own = {name: max(one.rows for one in made if one.method == name) for name in tuned}
+    most = max(own.values())
+    less = [f"{name} up to {rows:,}" for name, rows in own.items() if rows < most]
+    return f"Up to {most:,} labelled rows{f' ({_listed(less)})' if less else ''}"
 
 
 def _by(one: Contrast, made: Sequence[Contrast]) -> str:

@@ -104,6 +104,19 @@ def test_without_a_measurable_gain_no_break_even_is_claimed(planted):
     assert sentence == "Up to 250 labelled rows no tuning beats the best prompting measurably (n = 200)."
 
 
+def test_a_curve_that_was_stopped_claims_no_more_than_tuning_was_measured_at(planted):
+    found, asked = planted
+    found = {cell: one for cell, one in found.items() if cell.method == "dynamic-few-shot"}
+    found |= dict(scored("lora", 16, SHARES["dynamic-few-shot"][16], seed) for seed in range(3))
+    shown = points_of(found, asked)
+    (sentence,) = verdicts(shown, against_prompting(found, shown, asked), asked)
+    assert sentence.startswith("Up to 16 labelled rows no tuning")
+    found |= dict(scored("prompt-tuning", rows, 0.3, seed) for rows in (16, 64) for seed in range(3))
+    shown = points_of(found, asked)
+    (sentence,) = verdicts(shown, against_prompting(found, shown, asked), asked)
+    assert sentence.startswith("Up to 64 labelled rows (lora up to 16) no tuning")
+
+
 def test_nothing_is_held_against_prompting_that_is_not_measured_yet(planted):
     found, asked = planted
     found = {cell: one for cell, one in found.items() if (cell.method, cell.rows) != ("dynamic-few-shot", 64)}
