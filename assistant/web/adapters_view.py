@@ -175,7 +175,8 @@ def _facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     for one in record.get("scores") or ():
         low, high = one["interval"]
         gain = f"{100 * one['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-        score = f"{100 * one['tuned']:.1f}, its base {100 * one['base']:.1f}, difference {gain}, n = {one['n']}"
+        both = f"{100 * one['tuned']:.1f} %, its base {100 * one['base']:.1f} %"
+        score = f"{both}, difference {gain} points, n = {one['n']}"
         facts.append((f"Score on {one['source']}", score))
     return facts
 
