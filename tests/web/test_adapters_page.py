@@ -170,7 +170,8 @@ def test_a_card_says_what_an_adapter_was_made_of_and_leads_to_base(tmp_path):
     entry = Entry("mine", tmp_path, "lora", "demo", "sentiment", 1_000, 0.5, 0.25)
     text = view.cards_html([(entry, RECORD)], {})
     for said in ("base demo", "task sentiment", "900 rows, 100 set apart", "1,000 of 50,000 parameters (2.00%)",
-                 "validation loss 0.500", "chat template abcdef01", "+20.0 (+10.0 to +30.0) points, n = 200"):  # fmt: skip
+                 "validation loss 0.500", "chat template abcdef01",
+                 "90.0 %, its base 70.0 %, difference +20.0 (+10.0 to +30.0) points, n = 200"):  # fmt: skip
         assert said in text
     assert "Compare with base" in text
     assert "sw-curve" in text
