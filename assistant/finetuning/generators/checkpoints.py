@@ -27,17 +27,27 @@ def checkpoint_at(run: Path, step: int) -> Path:
 
 
 def last_checkpoint(run: Path) -> Path | None:
-    """Return the last whole checkpoint, or None; the torn ones are removed."""
-    found = []
-    for folder in run.glob("checkpoint-*"):
-        number = folder.name.removeprefix("checkpoint-")
-        if not number.isdecimal():
-            continue
-        if (folder / _WHOLE).is_file():
-            found.append((int(number), folder))
-        else:
+    """Return the last whole checkpoint, or None.
+
+    It only looks: what is not whole may be in the middle of being written by another process.
+    """
+    whole = [folder for folder in _checkpoints(run) if _is_whole(folder)]
+    return max(whole, key=step_of) if whole else None
+
+
+def remove_torn(run: Path) -> None:
+    """Remove the checkpoints that were not written to their end; only who holds the run's lock may."""
+    for folder in _checkpoints(run):
+        if not _is_whole(folder):
             shutil.rmtree(folder)
-    return max(found)[1] if found else None
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    return [folder for folder in run.glob("checkpoint-*") if folder.name.removeprefix("checkpoint-").isdecimal()]
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    return (checkpoint / _WHOLE).is_file()
 
 
 def step_of(checkpoint: Path | None) -> int:

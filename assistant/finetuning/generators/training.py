@@ -31,7 +31,7 @@ from assistant.finetuning.generators.adapter_record import (
 )
 from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries, width_of
 from assistant.finetuning.generators.card import card
-from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, step_of
+from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, remove_torn, step_of
 from assistant.finetuning.generators.examples import Encoded, ExampleWriter, check_strategy
 from assistant.finetuning.generators.learnt_tokens import logits_of_learnt_tokens
 from assistant.finetuning.generators.memory import as_memory_error
@@ -105,6 +105,7 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
     run = run_folder(order.name)
     with training_in(run):
         run.mkdir(exist_ok=True)
+        remove_torn(run)
         tell(f"Loading {order.model} …")
         base = load_base(_model_settings(order))
         for note in base.notes:

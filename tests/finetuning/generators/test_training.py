@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from assistant.answering import Assistant, Request
 from assistant.errors import MissingDependency, SettingError, TrainingError
 from assistant.finetuning.generators.adapter_record import TrainingData, read_record
+from assistant.finetuning.generators.checkpoints import last_checkpoint
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.progress import CURVE_FILE, STATE_FILE
@@ -178,6 +179,25 @@ def test_a_stopped_training_goes_on_with_the_same_curve_to_the_same_weights(trai
     steps = [json.loads(line)["step"] for line in (run_folder("mine") / CURVE_FILE).read_text().splitlines()
              if '"loss"' in line]  # fmt: skip
     assert steps == list(range(1, 9))
+
+
+def test_a_checkpoint_that_a_kill_has_torn_is_removed_and_the_one_before_it_gone_on_from(train):
+    stop = threading.Event()
+
+    class StopsAtTwo(list):
+        def append(self, progress):
+            if progress.step == 2:
+                stop.set()
+
+    train(stop=stop, told=StopsAtTwo())
+    torn = run_folder("mine") / "checkpoint-99"
+    torn.mkdir()
+    assert last_checkpoint(run_folder("mine")).name == "checkpoint-3"
+    assert torn.is_dir()
+    told = []
+    assert train(resume=True, told=told).step == 4
+    assert told[0].sentence == "Going on from step 3 of 4."
+    assert not torn.exists()
 
 
 def test_several_tasks_are_learnt_together_by_their_weights(model_folder):
