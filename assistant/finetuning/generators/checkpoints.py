@@ -8,9 +8,13 @@ and never reads again, are removed. The weights are safetensors, and nothing els
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+STATE_FILE = "trainer_state.json"
+"""The Trainer's own."""
 _WHOLE = "whole"
 _PICKLED = "training_args.bin"
 
@@ -53,6 +57,12 @@ def _is_whole(checkpoint: Path) -> bool:
 def step_of(checkpoint: Path | None) -> int:
     """Return the step of a checkpoint; 0 for none."""
     return 0 if checkpoint is None else int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def state_of(checkpoint: Path) -> dict[str, Any]:
+    """Return what the Trainer wrote about a training when it wrote a checkpoint."""
+    state: dict[str, Any] = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+    return state
 
 
 def remove_checkpoints(run: Path) -> None:

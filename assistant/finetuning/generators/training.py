@@ -31,14 +31,20 @@ from assistant.finetuning.generators.adapter_record import (
 )
 from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries, width_of
 from assistant.finetuning.generators.card import card
-from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, remove_torn, step_of
+from assistant.finetuning.generators.checkpoints import (
+    last_checkpoint,
+    remove_checkpoints,
+    remove_torn,
+    state_of,
+    step_of,
+)
 from assistant.finetuning.generators.examples import Encoded, ExampleWriter, check_strategy
 from assistant.finetuning.generators.learnt_tokens import logits_of_learnt_tokens
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.progress import DONE, FAILED, STATE_FILE, STOPPED, Report, Teller, curve_of
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.splitting import split, weighted
-from assistant.finetuning.generators.trainers import Work, is_exhausted, new_trainer
+from assistant.finetuning.generators.trainers import Work, has_ended, new_trainer, take_up_ended
 from assistant.finetuning.locking import training_in
 from assistant.generation.adapters import CONFIG_FILE, WEIGHTS_FILE, folder_of_new
 from assistant.generation.chat_model import StopSignal
@@ -148,10 +154,9 @@ def _trained(
     work, rows, counts = _work(order, base, run, tell)
     trainer = new_trainer(work, order.settings, teller, stop)
     begun = time.perf_counter()
-    _train(trainer, run, order.settings)
+    _train(trainer, run, order.settings, teller)
     state = trainer.state
-    ended = state.global_step >= state.max_steps or is_exhausted(state.log_history, order.settings.patience)
-    if not ended:
+    if not has_ended(vars(state), order.settings.patience):
         teller.end(STOPPED, f"Stopped at step {state.global_step:,} of {state.max_steps:,}; it can be gone on with.")
         return Trained(run, False, {}, state.global_step, state.max_steps)
     learnt = Learnt(
@@ -221,20 +226,22 @@ def _row_facts(parts: Sequence[tuple[Encoded, Encoded]]) -> dict[str, Any]:
     }
 
 
-def _train(trainer: Any, run: Path, settings: GeneratorSettings) -> None:
-    """Train from the last checkpoint, or from the beginning.
+def _train(trainer: Any, run: Path, settings: GeneratorSettings, teller: Teller) -> None:
+    """Train from the last checkpoint, or from the beginning; a training that had ended is only taken up.
 
     Raises:
         TrainingError: if memory does not suffice.
     """
     checkpoint = last_checkpoint(run)
-    if checkpoint is not None:
-        history = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
-        if is_exhausted(history, settings.patience):
-            trainer.args.max_steps = step_of(checkpoint)  # all that is left is to load the best weights
+    state = {} if checkpoint is None else state_of(checkpoint)
     try:
         with quiet_libraries(), logits_of_learnt_tokens():
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            if checkpoint is not None and has_ended(state, settings.patience):
+                # Killed after its last step and before it was saved.
+                teller.begin(state["global_step"], state["max_steps"])
+                take_up_ended(trainer, checkpoint)
+            else:
+                trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (RuntimeError, MemoryError) as error:
         known = as_memory_error(error, settings)
         if known is None:

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from assistant.answering import Assistant, Request
 from assistant.errors import MissingDependency, SettingError, TrainingError
+from assistant.finetuning.generators import training
 from assistant.finetuning.generators.adapter_record import TrainingData, read_record
 from assistant.finetuning.generators.checkpoints import last_checkpoint
 from assistant.finetuning.generators.memory import as_memory_error
@@ -18,6 +19,7 @@ from assistant.finetuning.generators.progress import CURVE_FILE, STATE_FILE
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.trainers import is_exhausted, steps_of
 from assistant.finetuning.generators.training import Order, run_folder, train_generator
+from assistant.generation.adapters import TRAINING_FILE
 from assistant.generation.loading import load_chat_model
 from assistant.records import Demonstration
 from assistant.settings import ModelSettings
@@ -179,6 +181,44 @@ def test_a_stopped_training_goes_on_with_the_same_curve_to_the_same_weights(trai
     steps = [json.loads(line)["step"] for line in (run_folder("mine") / CURVE_FILE).read_text().splitlines()
              if '"loss"' in line]  # fmt: skip
     assert steps == list(range(1, 9))
+
+
+ENDS = {
+    "all steps are taken": {"steps": 7},
+    "without validation": {"steps": 7, "validation": 0.0},
+    "patience is exhausted": {"steps": 20, "evaluate_every": 1, "patience": 3, "learning_rate": 1.0},
+    "a whole model": {"steps": 7, "method": "full", "dropout": 0.0},
+    "a soft prompt": {"steps": 7, "method": "prompt-tuning"},
+    "an encoder-decoder": {"steps": 7, "family": "t5"},
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_training_that_was_killed_between_its_last_step_and_its_saving_takes_no_further_step(
+    end, train, home, monkeypatch
+):
+    settings = {"dropout": 0.2, **ENDS[end]}
+    whole = train(name="whole", **settings)
+    assert whole.step % 5  # not where the rows are through
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(**settings)
+    told = []
+    resumed = train(**settings, resume=True, told=told)
+    assert resumed.step == whole.step
+    kept = [{**one.record, "name": "", "seconds": 0, "peak_mb": 0} for one in (whole, resumed)]
+    assert kept[0] == kept[1]
+    files = [
+        {file.name: file.read_bytes() for file in one.folder.iterdir() if file.name not in ("README.md", TRAINING_FILE)}
+        for one in (whole, resumed)
+    ]
+    assert files[0] == files[1]
+    assert [one.sentence for one in told[:-1]] == [f"Going on from step {whole.step} of {settings['steps']}."]
+
+
+def killed(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_checkpoint_that_a_kill_has_torn_is_removed_and_the_one_before_it_gone_on_from(train):
