@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -22,6 +21,7 @@ from assistant.finetuning.generators.settings import ROWS, GeneratorSettings
 from assistant.settings import ModelSettings
 
 if TYPE_CHECKING:
+    from assistant.evaluation.tuning.comparison import Gain
     from assistant.evaluation.tuning.source import Place
     from assistant.finetuning.generators.adapter_record import TrainingData
     from assistant.finetuning.generators.progress import Progress
@@ -77,14 +77,30 @@ def train(
         say(how_to_go_on(["adapter", "train", source], name) + ("" if resume else " --resume"))
         raise typer.Exit(STOPPED)
     if not as_json:
-        show(_told(name, trained.record, str(trained.folder), _again(name, model, source, where.data)))
+        compare_own = _again(name, model, _source_again(source), where.data, how.device)
+        show(_told(name, trained.record, str(trained.folder), compare_own))
     base = ModelSettings(model=model, device=how.device)
-    gains = [gain for said, _ in measured if (gain := compared(name, said, where.data, base))]
+    gains = _gains(name, [said for said, _ in measured], where.data, base)
     if as_json:
         compared_with_base = [gain.to_json() for gain in gains]
         show_json({"name": name, "folder": str(trained.folder), **trained.record, "compared": compared_with_base})
     elif gains:
         show(gain_table(gains))
+    if len(gains) < len(measured):
+        left = [_again(name, model, said, where.data, how.device) for said, _ in measured[len(gains) :]]
+        say("Stopped; what was finished is kept. Go on with: " + "\nThen: ".join(left))
+        raise typer.Exit(STOPPED)
+
+
+def _gains(name: str, sources: Sequence[str | None], data: str | None, base: ModelSettings) -> list[Gain]:
+    """Return the comparisons with its base on rows of each source, up to the one that was stopped."""
+    gains = []
+    for source in sources:
+        gain = compared(name, source, data, base)
+        if gain is None:
+            break
+        gains.append(gain)
+    return gains
 
 
 def _rows(place: Place, also: Sequence[str], rows: int, settings: GeneratorSettings) -> Iterator[TrainingData]:
@@ -142,11 +158,12 @@ def _source_again(source: str) -> str | None:
     return source if Path(source).expanduser().is_file() else None
 
 
-def _again(name: str, model: str, source: str, data: str | None) -> str:
-    """Return what is typed to compare it with its base: what is not found by its name is named."""
-    words = ["shotwise", "adapter", "compare", name, *filter(None, [_source_again(source)])]
+def _again(name: str, model: str, source: str | None, data: str | None, device: str) -> str:
+    """Return what is typed to compare it with its base on a source: what is not found by its name is named."""
+    words = ["shotwise", "adapter", "compare", name, *filter(None, [source])]
     words += ["--data", data] if data else []
-    return shlex.join([*words, "--model", model] if os.path.isdir(model) else words)
+    words += ["--model", model] if Path(model).expanduser().is_dir() else []
+    return shlex.join([*words, "--device", device] if device != ModelSettings.device else words)
 
 
 def _told(name: str, record: Mapping[str, Any], folder: str, compare: str) -> str:

@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import signal
 
 import pytest
 
@@ -7,6 +9,7 @@ from assistant import paths
 from assistant.cli import run
 from assistant.commands.adapter_options import LearningOptions
 from assistant.commands.adapter_train import ticker_line
+from assistant.commands.evaluation_board import Board
 from assistant.finetuning.generators.progress import Progress
 from assistant.finetuning.generators.settings import GeneratorSettings
 from tests.generation.tiny_models import save_model
@@ -68,6 +71,27 @@ def test_a_training_can_end_with_what_it_gained_and_what_it_forgot(shotwise):
     shown = shotwise("adapter", "show", "mine")[1]
     assert f"reviews, n = {gained['n']}" in shown
     assert f"pairs, n = {kept['n']}" in shown
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_comparison_after_training_that_is_stopped_says_how_to_go_on_and_none_follows(form, shotwise, monkeypatch):
+    signals = [signal.SIGINT]  # a second one would break off at once
+    with monkeypatch.context() as patched:
+        patched.setattr(Board, "tell", lambda *_: signals and os.kill(os.getpid(), signals.pop()))
+        code, out, err = shotwise(*TRAIN, "--device", "cpu", "--compare", "--check-forgetting", "pairs", *form)
+    assert code == 130
+    assert err.count("Stopping;") == 1
+    first, second, *_ = err[err.index("Stopped; ") :].splitlines()
+    own = "shotwise adapter compare mine --device cpu"
+    assert first == f"Stopped; what was finished is kept. Go on with: {own}"
+    assert second == "Then: shotwise adapter compare mine pairs --device cpu"
+    if form:
+        assert (json.loads(out)["name"], json.loads(out)["compared"]) == ("mine", [])
+    else:
+        assert out.endswith(f"Compare it with its base: {own}\n")
+    code, out, err = shotwise(*own.split()[1:], "--limit", "4", "--json")
+    assert code == 0, err
+    assert json.loads(out)["source"] == "reviews"
 
 
 @pytest.mark.slow
