@@ -10,19 +10,40 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 STATE_FILE = "trainer_state.json"
 """The Trainer's own."""
 _WHOLE = "whole"
+_SECONDS = "seconds"
 _PICKLED = "training_args.bin"
 
 
-def mark_whole(folder: Path) -> None:
-    """Mark a checkpoint as written to its end."""
+class Clock:
+    """What a training has taken, all processes together that had a share in it."""
+
+    def __init__(self, checkpoint: Path | None) -> None:
+        self._earlier_s = 0.0 if checkpoint is None else _seconds_of(checkpoint)
+        self._begun = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds up to the checkpoint that it goes on from, and those since."""
+        return self._earlier_s + time.perf_counter() - self._begun
+
+
+def mark_whole(folder: Path, seconds: float) -> None:
+    """Mark a checkpoint as written to its end, so many seconds of training after the beginning."""
     (folder / _PICKLED).unlink(missing_ok=True)
+    (folder / _SECONDS).write_text(f"{seconds:.3f}\n", encoding="utf-8")
     (folder / _WHOLE).touch()
+
+
+def _seconds_of(checkpoint: Path) -> float:
+    file = checkpoint / _SECONDS
+    return float(file.read_text(encoding="utf-8")) if file.is_file() else 0.0
 
 
 def checkpoint_at(run: Path, step: int) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.finetuning.generators.adapting import quiet_libraries
-from assistant.finetuning.generators.checkpoints import STATE_FILE, checkpoint_at, mark_whole
+from assistant.finetuning.generators.checkpoints import STATE_FILE, Clock, checkpoint_at, mark_whole
 from assistant.finetuning.generators.examples import IGNORED, Example
 from assistant.finetuning.generators.progress import Teller
 from assistant.finetuning.generators.settings import GeneratorSettings
@@ -34,8 +34,8 @@ class Work:
     """Of the run."""
 
 
-def new_trainer(work: Work, settings: GeneratorSettings, teller: Teller, stop: StopSignal) -> Any:
-    """Return the trainer; `stop` makes it end after a step, with a checkpoint."""
+def new_trainer(work: Work, settings: GeneratorSettings, teller: Teller, stop: StopSignal, clock: Clock) -> Any:
+    """Return the trainer; `stop` makes it end after a step, with a checkpoint; each says how long it took so far."""
     import datasets
     from transformers.trainer_callback import PrinterCallback
 
@@ -49,7 +49,7 @@ def new_trainer(work: Work, settings: GeneratorSettings, teller: Teller, stop: S
         "args": _on_one_device(_arguments(work, settings)),
         "train_dataset": columns[0],
         "eval_dataset": columns[1] if work.validation else None,
-        "callbacks": [_telling(teller), _ending(settings.patience, stop, work.folder)],
+        "callbacks": [_telling(teller), _ending(settings.patience, stop, work.folder, clock)],
         "processing_class": work.tokenizer,
     }
     with quiet_libraries():
@@ -205,7 +205,7 @@ def _telling(teller: Teller) -> Any:
     return Telling()
 
 
-def _ending(patience: int, stop: StopSignal, folder: Path) -> Any:
+def _ending(patience: int, stop: StopSignal, folder: Path, clock: Clock) -> Any:
     from transformers import TrainerCallback
 
     class Ending(TrainerCallback):  # type: ignore[misc]
@@ -222,6 +222,6 @@ def _ending(patience: int, stop: StopSignal, folder: Path) -> Any:
                 control.should_training_stop = True
 
         def on_save(self, args: Any, state: Any, control: Any, **_: object) -> None:
-            mark_whole(checkpoint_at(folder, state.global_step))
+            mark_whole(checkpoint_at(folder, state.global_step), clock.seconds)
 
     return Ending()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from assistant.finetuning.generators.adapter_record import (
 from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries, width_of
 from assistant.finetuning.generators.card import card
 from assistant.finetuning.generators.checkpoints import (
+    Clock,
     last_checkpoint,
     remove_checkpoints,
     remove_torn,
@@ -152,8 +152,8 @@ def _trained(
     order: Order, base: Base, plan: Mapping[str, Any], run: Path, teller: Teller, stop: StopSignal, tell: Tell
 ) -> Trained:
     work, rows, counts = _work(order, base, run, tell)
-    trainer = new_trainer(work, order.settings, teller, stop)
-    begun = time.perf_counter()
+    clock = Clock(last_checkpoint(run))
+    trainer = new_trainer(work, order.settings, teller, stop, clock)
     _train(trainer, run, order.settings, teller)
     state = trainer.state
     if not has_ended(vars(state), order.settings.patience):
@@ -165,7 +165,7 @@ def _trained(
         rows=rows,
         steps=state.global_step,
         tokens=int(state.num_input_tokens_seen),
-        seconds=time.perf_counter() - begun,
+        seconds=clock.seconds,
         peak_mb=teller.now.peak_mb,
     )
     record = training_record(order.name, plan, learnt)

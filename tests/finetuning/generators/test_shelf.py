@@ -143,7 +143,7 @@ def test_looking_whether_a_training_can_be_dropped_leaves_the_checkpoint_that_is
     half.mkdir(parents=True)
     with training_in(run), pytest.raises(AdapterError, match="no adapter 'mine'"):
         delete("mine")
-    mark_whole(half)
+    mark_whole(half, 1.0)
     (run / "checkpoint-4").mkdir()
     with training_in(run), pytest.raises(TrainingError, match="Another process"):
         delete("mine")

@@ -1,4 +1,5 @@
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from assistant.answering import Assistant, Request
 from assistant.errors import MissingDependency, SettingError, TrainingError
 from assistant.finetuning.generators import training
 from assistant.finetuning.generators.adapter_record import TrainingData, read_record
-from assistant.finetuning.generators.checkpoints import last_checkpoint
+from assistant.finetuning.generators.checkpoints import Clock, last_checkpoint, mark_whole
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.progress import CURVE_FILE, STATE_FILE
@@ -219,6 +220,22 @@ def test_a_training_that_was_killed_between_its_last_step_and_its_saving_takes_n
 
 def killed(*_):
     raise KeyboardInterrupt
+
+
+def test_the_seconds_of_a_training_that_was_gone_on_with_are_those_of_all_its_processes(train):
+    stop = threading.Event()
+
+    class StopsAtOnce(list):
+        def append(self, progress):
+            stop.set()
+
+    train(stop=stop, told=StopsAtOnce())
+    checkpoint = last_checkpoint(run_folder("mine"))
+    assert 0 < Clock(checkpoint).seconds < 100
+    mark_whole(checkpoint, 1000.0)
+    resumed = train(resume=True)
+    assert 1000 < resumed.record["seconds"] < 1100
+    assert re.search(r" tokens read, 1,0\d\d s ", (resumed.folder / "README.md").read_text())
 
 
 def test_a_checkpoint_that_a_kill_has_torn_is_removed_and_the_one_before_it_gone_on_from(train):
