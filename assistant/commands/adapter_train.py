@@ -55,18 +55,16 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a language model on the training part of a source; Ctrl-C keeps a checkpoint, --resume goes on."""
-    from assistant.evaluation.tuning.source import Place
+    from assistant.evaluation.tuning.source import known_place
     from assistant.finetuning.generators.checkpoints import last_checkpoint
     from assistant.finetuning.generators.training import Order, run_folder, train_generator
 
     settings = how.settings()
     place = where.place(source)
-    measured = [(_source_again(source), place)] if compare else []
+    # Looked for first: a mistake must not cost a training.
+    measured = [_measured(place, _source_again(source))] if compare else []
     if check_forgetting is not None:
-        measured.append((check_forgetting, Place(check_forgetting, data_dir=where.data)))
-    for _, held_out in measured:
-        # Looked for first: a mistake must not cost a training.
-        held_out.load(None, scored=True)
+        measured.append(_measured(known_place(check_forgetting, where.data), check_forgetting))
     first, *others = _rows(place, also or (), rows, settings)
     order = Order(name, model, first, settings, resume, replace, tuple(others))
     if resume and last_checkpoint(run_folder(name)) is None:
@@ -80,16 +78,22 @@ def train(
         compare_own = _again(name, model, _source_again(source), where.data, how.device)
         show(_told(name, trained.record, str(trained.folder), compare_own))
     base = ModelSettings(model=model, device=how.device)
-    gains = _gains(name, [said for said, _ in measured], where.data, base)
+    gains = _gains(name, measured, where.data, base)
     if as_json:
         compared_with_base = [gain.to_json() for gain in gains]
         show_json({"name": name, "folder": str(trained.folder), **trained.record, "compared": compared_with_base})
     elif gains:
         show(gain_table(gains))
     if len(gains) < len(measured):
-        left = [_again(name, model, said, where.data, how.device) for said, _ in measured[len(gains) :]]
+        left = [_again(name, model, said, where.data, how.device) for said in measured[len(gains) :]]
         say("Stopped; what was finished is kept. Go on with: " + "\nThen: ".join(left))
         raise typer.Exit(STOPPED)
+
+
+def _measured(place: Place, said: str | None) -> str | None:
+    """Return what is said of rows that it is compared on, once it is sure that they can be scored."""
+    place.load(None, scored=True)
+    return said
 
 
 def _gains(name: str, sources: Sequence[str | None], data: str | None, base: ModelSettings) -> list[Gain]:

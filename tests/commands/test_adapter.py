@@ -135,7 +135,7 @@ def test_an_adapter_that_was_made_otherwise_is_shown_with_where_its_card_is(shot
         (("--model", "scripted"), "The scripted model has no weights to adapt."),
         (("--model", "/nowhere"), "There is no folder '/nowhere'"),
         (("--name", "../x"), "cannot be the name"),
-        (("--check-forgetting", "nowhere"), "Which task is it?"),
+        (("--check-forgetting", "pears"), "There is no data set named 'pears'. Did you mean pairs"),
         (("--strategy", "zero-shot-cot"), "A row has one right reply"),
     ],
 )
