@@ -129,7 +129,9 @@ class Ticker:
 
     def tell(self, progress: Progress) -> None:
         """Show how far it is, if it is time, a validation, or an end that nothing else tells of."""
-        if progress.state == "done":
+        if progress.state in ("done", "failed"):
+            # The sentence that the command ends with tells it; on a terminal it begins where the live line stood.
+            sys.stderr.write("\r\033[K" if self._live else "")
             return
         ended = progress.state != "running"
         validated = "validation" in progress.sentence

@@ -8,10 +8,11 @@ import pytest
 from assistant import paths
 from assistant.cli import run
 from assistant.commands.adapter_options import LearningOptions
-from assistant.commands.adapter_train import ticker_line
+from assistant.commands.adapter_train import Ticker, ticker_line
 from assistant.commands.evaluation_board import Board
 from assistant.finetuning.generators.progress import Progress
 from assistant.finetuning.generators.settings import GeneratorSettings
+from tests.adapters import save_demo_adapter
 from tests.generation.tiny_models import save_model
 
 # peft 0.21 asks transformers for a name that 5.23 has deprecated.
@@ -137,12 +138,14 @@ def test_an_adapter_that_was_made_otherwise_is_shown_with_where_its_card_is(shot
         (("--name", "../x"), "cannot be the name"),
         (("--check-forgetting", "pears"), "There is no data set named 'pears'. Did you mean pairs"),
         (("--strategy", "zero-shot-cot"), "A row has one right reply"),
+        (("--wording", "nope"), "There is no wording of task 'sentiment' named 'nope'."),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence_and_code_2(words, said, shotwise):
     code, out, err = shotwise(*TRAIN, *words)
     assert (code, out) == (2, "")
     assert said in err.splitlines()[-1]
+    assert err.count(said) == 1
 
 
 def test_what_is_not_there_cannot_be_shown_merged_or_compared(shotwise):
@@ -150,6 +153,19 @@ def test_what_is_not_there_cannot_be_shown_merged_or_compared(shotwise):
         code, _, err = shotwise("adapter", *words)
         assert code == 2
         assert "There is no adapter 'no'" in err
+
+
+def test_an_unknown_reading_is_told_once_and_before_anything_is_loaded(shotwise, home):
+    save_demo_adapter(home, "mine")
+    code, out, err = shotwise("adapter", "compare", "mine", "reviews", "--reading", "nope")
+    assert (code, out) == (2, "")
+    assert err == "There is no reading named 'nope'. Known: generate, labels.\n"
+
+
+def test_a_failure_clears_the_live_line_and_is_left_to_the_last_sentence(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    Ticker().tell(Progress("failed", "There is no wording named 'nope'."))
+    assert capsys.readouterr().err == "\r\033[K"
 
 
 def test_the_options_are_the_settings_with_their_defaults():
