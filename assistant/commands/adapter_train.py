@@ -76,7 +76,7 @@ def train(
         raise typer.Exit(STOPPED)
     if not as_json:
         compare_own = _again(name, model, _source_again(source), where.data, how.device)
-        show(_told(name, trained.record, str(trained.folder), compare_own))
+        show(_told(name, model, trained.record, str(trained.folder), compare_own))
     base = ModelSettings(model=model, device=how.device)
     gains = _gains(name, measured, where.data, base)
     if as_json:
@@ -172,8 +172,8 @@ def _again(name: str, model: str, source: str | None, data: str | None, device: 
     return shlex.join([*words, "--device", device] if device != ModelSettings.device else words)
 
 
-def _told(name: str, record: Mapping[str, Any], folder: str, compare: str) -> str:
-    from assistant.finetuning.generators.card import adapter_option
+def _told(name: str, model: str, record: Mapping[str, Any], folder: str, compare: str) -> str:
+    from assistant.finetuning.generators.card import adapter_option, beside
     from assistant.finetuning.generators.methods import find_method
 
     train, best = record["curve"]["train"], record["best"]
@@ -185,7 +185,7 @@ def _told(name: str, record: Mapping[str, Any], folder: str, compare: str) -> st
     ]
     if best is not None:
         lines.append(f"Kept: the weights of step {best['step']:,}, validation loss {best['validation_loss']:.3f}.")
-    served = f"--model {folder}" if whole else adapter_option(name, find_method(record["settings"]["method"]))
-    lines.append(f"Use it: {served}")
+    option = adapter_option(name, find_method(record["settings"]["method"]))
+    lines.append("Use it: " + (f"--model {folder}" if whole else beside(model, option)))
     lines.append(f"Compare it with its base: {compare}")
     return "\n".join(lines)

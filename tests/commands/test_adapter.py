@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 
 import pytest
@@ -58,6 +59,22 @@ def test_an_adapter_is_trained_listed_shown_compared_and_deleted(shotwise, home)
     code, out, _ = shotwise("adapter", "delete", "mine", "--yes")
     assert code == 0
     assert not (home / "adapters" / "mine").exists()
+
+
+def test_what_serves_an_adapter_names_its_base_unless_that_is_the_built_in_one(shotwise, tmp_path):
+    model = str(save_model("llama3", tmp_path / "tiny model"))
+    code, out, err = shotwise(*TRAIN, "--model", model)
+    assert code == 0, err
+    (line,) = (line for line in out.splitlines() if line.startswith("Use it: "))
+    assert line == f"Use it: --model '{model}' --adapter mine"
+    served = shlex.split(line.removeprefix("Use it: "))
+    code, _, err = shotwise("ask", "a witty film", *served, "--task", "sentiment")
+    assert code == 0, err
+    shown = shotwise("adapter", "show", "mine", "--model", model)[1]
+    assert f"use it    --model '{model}' --adapter mine" in shown.splitlines()
+    shown = shotwise("adapter", "show", "mine")[1]
+    assert "use it    --model FOLDER --adapter mine (FOLDER: where tiny model lies)" in shown
+    assert "use it    --adapter question-types" in shotwise("adapter", "show", "question-types")[1]
 
 
 def test_a_training_can_end_with_what_it_gained_and_what_it_forgot(shotwise):
