@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from assistant import paths
-from assistant.errors import ShotwiseError, TrainingError
+from assistant.errors import SettingError, ShotwiseError, TrainingError
 from assistant.finetuning.generators.adapter_record import (
     Learnt,
     TrainingData,
@@ -116,6 +116,7 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
         base = load_base(_model_settings(order))
         for note in base.notes:
             tell(note)
+        _check_packing(base, order.settings)
         order = replace(order, settings=order.settings.at_width(width_of(base.network)))
         plan = plan_of(base, order.mixture, order.settings)
         _keep_plan(run, plan, order)
@@ -145,6 +146,18 @@ def _check_free(order: Order) -> None:
         raise TrainingError(
             f"There is already something named '{order.name}' in {out.parent}.",
             "Choose another --name, or say --replace.",
+        )
+
+
+def _check_packing(base: Base, settings: GeneratorSettings) -> None:
+    """Check that rows are packed only for a decoder.
+
+    Raises:
+        SettingError: if the base is an encoder-decoder.
+    """
+    if settings.packing and base.encoder_decoder:
+        raise SettingError(
+            "Rows are packed for decoders only, and this base is an encoder-decoder.", "Leave out --packing."
         )
 
 

@@ -315,6 +315,13 @@ def test_packed_rows_are_learnt_as_if_each_stood_alone(train):
     assert packed.record["curve"]["train"][0][1] == pytest.approx(apart.record["curve"]["train"][0][1], abs=1e-4)
 
 
+def test_rows_are_not_packed_for_an_encoder_decoder(train, home):
+    with pytest.raises(SettingError, match="this base is an encoder-decoder") as caught:
+        train(family="t5", packing=True)
+    assert caught.value.hint == "Leave out --packing."
+    assert not (home / "adapters" / "mine").exists()
+
+
 @pytest.mark.parametrize(("method", "family"), [("lora", "llama3"), ("prompt-tuning", "llama3"), ("lora", "t5")])
 def test_gradient_checkpointing_changes_no_loss(method, family, train):
     plain = train(family=family, method=method, dropout=0.0, steps=2)
