@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,10 @@ from assistant.commands.adapter_compare import compare
 from assistant.commands.adapter_train import train
 from assistant.commands.options import Json
 from assistant.commands.terminal import say, show, show_json, table
+from assistant.errors import AdapterError
+
+if TYPE_CHECKING:
+    from assistant.finetuning.generators.shelf import Entry
 
 adapter_app = typer.Typer(help="Fine-tuning: adapters, soft prompts and whole models.")
 adapter_app.command("train")(train)
@@ -56,8 +60,9 @@ def show_one(name: Name, model: Model = None, as_json: Json = False) -> None:
     """Show what an adapter was made of, how its training went, and what its soft prompt is near to."""
     from assistant.finetuning.generators.shelf import describe, find_tuned
 
-    described = describe(find_tuned(name), model)
-    show_json(described) if as_json else show(_told(described))
+    entry = find_tuned(name)
+    described = describe(entry, model)
+    show_json(described) if as_json else show(_told(described, _use(entry, described["record"], model)))
 
 
 @adapter_app.command("merge")
@@ -91,7 +96,7 @@ def delete(
     show_json({"deleted": name, "folder": str(folder)}) if as_json else show(f"Deleted {folder}.")
 
 
-def _told(described: dict[str, Any]) -> str:
+def _told(described: dict[str, Any], use: str) -> str:
     """Return an adapter as it is told on a terminal."""
     record = described["record"]
     lines = [
@@ -99,7 +104,7 @@ def _told(described: dict[str, Any]) -> str:
         *([f"problem   {described['problem']}"] if described["problem"] else []),
         *(_recorded(record, described) if record else [_unrecorded(Path(described["folder"]))]),
         f"folder    {described['folder']} ({described['size_mb']} MB)",
-        f"use it    {_use(described)}",
+        f"use it    {use}",
     ]
     if "nearest_tokens" in described:
         lines += ["", "Tokens near to each virtual token (a reading aid, not a meaning):"]
@@ -110,15 +115,20 @@ def _told(described: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _use(described: dict[str, Any]) -> str:
-    """Return what serves it; what was learnt beside weights in four bits is served beside them."""
-    from assistant.finetuning.generators.card import adapter_option
+def _use(entry: Entry, record: dict[str, Any], model: str | None) -> str:
+    """Return what serves it: beside its base, and what was learnt beside weights in four bits beside those."""
+    from assistant.finetuning.generators.card import adapter_option, beside
     from assistant.finetuning.generators.methods import find_method
+    from assistant.finetuning.generators.shelf import base_of
 
-    if described["whole"]:
-        return f"--model {described['folder']}"
-    record, name = described["record"], described["name"]
-    return adapter_option(name, find_method(record["settings"]["method"])) if record else f"--adapter {name}"
+    if entry.whole:
+        return f"--model {entry.folder}"
+    method = find_method(record["settings"]["method"]) if record else None
+    option = f"--adapter {entry.name}" if method is None else adapter_option(entry.name, method)
+    try:
+        return beside(base_of(entry, model), option)
+    except AdapterError:
+        return f"{beside('FOLDER', option)} (FOLDER: where {entry.base or 'its base'} lies)"
 
 
 def _unrecorded(folder: Path) -> str:

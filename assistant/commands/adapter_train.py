@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -22,6 +21,7 @@ from assistant.finetuning.generators.settings import ROWS, GeneratorSettings
 from assistant.settings import ModelSettings
 
 if TYPE_CHECKING:
+    from assistant.evaluation.tuning.comparison import Gain
     from assistant.evaluation.tuning.source import Place
     from assistant.finetuning.generators.adapter_record import TrainingData
     from assistant.finetuning.generators.progress import Progress
@@ -55,18 +55,16 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a language model on the training part of a source; Ctrl-C keeps a checkpoint, --resume goes on."""
-    from assistant.evaluation.tuning.source import Place
+    from assistant.evaluation.tuning.source import known_place
     from assistant.finetuning.generators.checkpoints import last_checkpoint
     from assistant.finetuning.generators.training import Order, run_folder, train_generator
 
     settings = how.settings()
     place = where.place(source)
-    measured = [(_source_again(source), place)] if compare else []
+    # Looked for first: a mistake must not cost a training.
+    measured = [_measured(place, _source_again(source))] if compare else []
     if check_forgetting is not None:
-        measured.append((check_forgetting, Place(check_forgetting, data_dir=where.data)))
-    for _, held_out in measured:
-        # Looked for first: a mistake must not cost a training.
-        held_out.load(None, scored=True)
+        measured.append(_measured(known_place(check_forgetting, where.data), check_forgetting))
     first, *others = _rows(place, also or (), rows, settings)
     order = Order(name, model, first, settings, resume, replace, tuple(others))
     if resume and last_checkpoint(run_folder(name)) is None:
@@ -77,14 +75,36 @@ def train(
         say(how_to_go_on(["adapter", "train", source], name) + ("" if resume else " --resume"))
         raise typer.Exit(STOPPED)
     if not as_json:
-        show(_told(name, trained.record, str(trained.folder), _again(name, model, source, where.data)))
+        compare_own = _again(name, model, _source_again(source), where.data, how.device)
+        show(_told(name, model, trained.record, str(trained.folder), compare_own))
     base = ModelSettings(model=model, device=how.device)
-    gains = [gain for said, _ in measured if (gain := compared(name, said, where.data, base))]
+    gains = _gains(name, measured, where.data, base)
     if as_json:
         compared_with_base = [gain.to_json() for gain in gains]
         show_json({"name": name, "folder": str(trained.folder), **trained.record, "compared": compared_with_base})
     elif gains:
         show(gain_table(gains))
+    if len(gains) < len(measured):
+        left = [_again(name, model, said, where.data, how.device) for said in measured[len(gains) :]]
+        say("Stopped; what was finished is kept. Go on with: " + "\nThen: ".join(left))
+        raise typer.Exit(STOPPED)
+
+
+def _measured(place: Place, said: str | None) -> str | None:
+    """Return what is said of rows that it is compared on, once it is sure that they can be scored."""
+    place.load(None, scored=True)
+    return said
+
+
+def _gains(name: str, sources: Sequence[str | None], data: str | None, base: ModelSettings) -> list[Gain]:
+    """Return the comparisons with its base on rows of each source, up to the one that was stopped."""
+    gains = []
+    for source in sources:
+        gain = compared(name, source, data, base)
+        if gain is None:
+            break
+        gains.append(gain)
+    return gains
 
 
 def _rows(place: Place, also: Sequence[str], rows: int, settings: GeneratorSettings) -> Iterator[TrainingData]:
@@ -109,7 +129,9 @@ class Ticker:
 
     def tell(self, progress: Progress) -> None:
         """Show how far it is, if it is time, a validation, or an end that nothing else tells of."""
-        if progress.state == "done":
+        if progress.state in ("done", "failed"):
+            # The sentence that the command ends with tells it; on a terminal it begins where the live line stood.
+            sys.stderr.write("\r\033[K" if self._live else "")
             return
         ended = progress.state != "running"
         validated = "validation" in progress.sentence
@@ -142,15 +164,16 @@ def _source_again(source: str) -> str | None:
     return source if Path(source).expanduser().is_file() else None
 
 
-def _again(name: str, model: str, source: str, data: str | None) -> str:
-    """Return what is typed to compare it with its base: what is not found by its name is named."""
-    words = ["shotwise", "adapter", "compare", name, *filter(None, [_source_again(source)])]
+def _again(name: str, model: str, source: str | None, data: str | None, device: str) -> str:
+    """Return what is typed to compare it with its base on a source: what is not found by its name is named."""
+    words = ["shotwise", "adapter", "compare", name, *filter(None, [source])]
     words += ["--data", data] if data else []
-    return shlex.join([*words, "--model", model] if os.path.isdir(model) else words)
+    words += ["--model", model] if Path(model).expanduser().is_dir() else []
+    return shlex.join([*words, "--device", device] if device != ModelSettings.device else words)
 
 
-def _told(name: str, record: Mapping[str, Any], folder: str, compare: str) -> str:
-    from assistant.finetuning.generators.card import adapter_option
+def _told(name: str, model: str, record: Mapping[str, Any], folder: str, compare: str) -> str:
+    from assistant.finetuning.generators.card import adapter_option, beside
     from assistant.finetuning.generators.methods import find_method
 
     train, best = record["curve"]["train"], record["best"]
@@ -162,7 +185,7 @@ def _told(name: str, record: Mapping[str, Any], folder: str, compare: str) -> st
     ]
     if best is not None:
         lines.append(f"Kept: the weights of step {best['step']:,}, validation loss {best['validation_loss']:.3f}.")
-    served = f"--model {folder}" if whole else adapter_option(name, find_method(record["settings"]["method"]))
-    lines.append(f"Use it: {served}")
+    option = adapter_option(name, find_method(record["settings"]["method"]))
+    lines.append("Use it: " + (f"--model {folder}" if whole else beside(model, option)))
     lines.append(f"Compare it with its base: {compare}")
     return "\n".join(lines)

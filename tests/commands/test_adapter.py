@@ -1,14 +1,19 @@
 import json
+import os
 import re
+import shlex
+import signal
 
 import pytest
 
 from assistant import paths
 from assistant.cli import run
 from assistant.commands.adapter_options import LearningOptions
-from assistant.commands.adapter_train import ticker_line
+from assistant.commands.adapter_train import Ticker, ticker_line
+from assistant.commands.evaluation_board import Board
 from assistant.finetuning.generators.progress import Progress
 from assistant.finetuning.generators.settings import GeneratorSettings
+from tests.adapters import save_demo_adapter
 from tests.generation.tiny_models import save_model
 
 # peft 0.21 asks transformers for a name that 5.23 has deprecated.
@@ -56,6 +61,22 @@ def test_an_adapter_is_trained_listed_shown_compared_and_deleted(shotwise, home)
     assert not (home / "adapters" / "mine").exists()
 
 
+def test_what_serves_an_adapter_names_its_base_unless_that_is_the_built_in_one(shotwise, tmp_path):
+    model = str(save_model("llama3", tmp_path / "tiny model"))
+    code, out, err = shotwise(*TRAIN, "--model", model)
+    assert code == 0, err
+    (line,) = (line for line in out.splitlines() if line.startswith("Use it: "))
+    assert line == f"Use it: --model '{model}' --adapter mine"
+    served = shlex.split(line.removeprefix("Use it: "))
+    code, _, err = shotwise("ask", "a witty film", *served, "--task", "sentiment")
+    assert code == 0, err
+    shown = shotwise("adapter", "show", "mine", "--model", model)[1]
+    assert f"use it    --model '{model}' --adapter mine" in shown.splitlines()
+    shown = shotwise("adapter", "show", "mine")[1]
+    assert "use it    --model FOLDER --adapter mine (FOLDER: where tiny model lies)" in shown
+    assert "use it    --adapter question-types" in shotwise("adapter", "show", "question-types")[1]
+
+
 def test_a_training_can_end_with_what_it_gained_and_what_it_forgot(shotwise):
     code, out, err = shotwise(*TRAIN, "--compare", "--check-forgetting", "pairs", "--json")
     assert code == 0, err
@@ -68,6 +89,27 @@ def test_a_training_can_end_with_what_it_gained_and_what_it_forgot(shotwise):
     shown = shotwise("adapter", "show", "mine")[1]
     assert f"reviews, n = {gained['n']}" in shown
     assert f"pairs, n = {kept['n']}" in shown
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_comparison_after_training_that_is_stopped_says_how_to_go_on_and_none_follows(form, shotwise, monkeypatch):
+    signals = [signal.SIGINT]  # a second one would break off at once
+    with monkeypatch.context() as patched:
+        patched.setattr(Board, "tell", lambda *_: signals and os.kill(os.getpid(), signals.pop()))
+        code, out, err = shotwise(*TRAIN, "--device", "cpu", "--compare", "--check-forgetting", "pairs", *form)
+    assert code == 130
+    assert err.count("Stopping;") == 1
+    first, second, *_ = err[err.index("Stopped; ") :].splitlines()
+    own = "shotwise adapter compare mine --device cpu"
+    assert first == f"Stopped; what was finished is kept. Go on with: {own}"
+    assert second == "Then: shotwise adapter compare mine pairs --device cpu"
+    if form:
+        assert (json.loads(out)["name"], json.loads(out)["compared"]) == ("mine", [])
+    else:
+        assert out.endswith(f"Compare it with its base: {own}\n")
+    code, out, err = shotwise(*own.split()[1:], "--limit", "4", "--json")
+    assert code == 0, err
+    assert json.loads(out)["source"] == "reviews"
 
 
 @pytest.mark.slow
@@ -111,14 +153,16 @@ def test_an_adapter_that_was_made_otherwise_is_shown_with_where_its_card_is(shot
         (("--model", "scripted"), "The scripted model has no weights to adapt."),
         (("--model", "/nowhere"), "There is no folder '/nowhere'"),
         (("--name", "../x"), "cannot be the name"),
-        (("--check-forgetting", "nowhere"), "Which task is it?"),
+        (("--check-forgetting", "pears"), "There is no data set named 'pears'. Did you mean pairs"),
         (("--strategy", "zero-shot-cot"), "A row has one right reply"),
+        (("--wording", "nope"), "There is no wording of task 'sentiment' named 'nope'."),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence_and_code_2(words, said, shotwise):
     code, out, err = shotwise(*TRAIN, *words)
     assert (code, out) == (2, "")
     assert said in err.splitlines()[-1]
+    assert err.count(said) == 1
 
 
 def test_what_is_not_there_cannot_be_shown_merged_or_compared(shotwise):
@@ -126,6 +170,19 @@ def test_what_is_not_there_cannot_be_shown_merged_or_compared(shotwise):
         code, _, err = shotwise("adapter", *words)
         assert code == 2
         assert "There is no adapter 'no'" in err
+
+
+def test_an_unknown_reading_is_told_once_and_before_anything_is_loaded(shotwise, home):
+    save_demo_adapter(home, "mine")
+    code, out, err = shotwise("adapter", "compare", "mine", "reviews", "--reading", "nope")
+    assert (code, out) == (2, "")
+    assert err == "There is no reading named 'nope'. Known: generate, labels.\n"
+
+
+def test_a_failure_clears_the_live_line_and_is_left_to_the_last_sentence(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    Ticker().tell(Progress("failed", "There is no wording named 'nope'."))
+    assert capsys.readouterr().err == "\r\033[K"
 
 
 def test_the_options_are_the_settings_with_their_defaults():

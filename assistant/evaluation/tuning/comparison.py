@@ -12,7 +12,7 @@ from typing import Any
 
 from assistant import paths
 from assistant.answering import Assistant
-from assistant.errors import AdapterError, DataError
+from assistant.errors import AdapterError, DataError, UnknownName
 from assistant.evaluation.metrics.leaderboard import sample_means
 from assistant.evaluation.metrics.text import RIGHT_OR_WRONG
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
@@ -34,7 +34,14 @@ from assistant.generation.loading import load_chat_model
 from assistant.prompting.building import check_reading
 from assistant.prompting.strategies import find_strategy
 from assistant.retrieval.building import BuildProgress
-from assistant.settings import DEFAULT_STRATEGY, EvaluationSettings, ModelSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import (
+    DEFAULT_STRATEGY,
+    READINGS,
+    EvaluationSettings,
+    ModelSettings,
+    RetrievalSettings,
+    SamplingSettings,
+)
 
 BASE, TUNED = "base", "tuned"
 
@@ -53,6 +60,11 @@ class Question:
     reading: str | None = None
     """`labels` or `generate`; None: labels where the task has them."""
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
+
+    def __post_init__(self) -> None:
+        """Check the reading before anything is loaded."""
+        if self.reading is not None and self.reading not in READINGS:
+            raise UnknownName("reading", self.reading, READINGS)
 
 
 @dataclass(frozen=True)

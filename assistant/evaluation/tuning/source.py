@@ -10,7 +10,7 @@ from typing import Any
 from assistant.data import Fields
 from assistant.errors import DataError, SettingError, UnknownName
 from assistant.evaluation.advice.rows import load_rows
-from assistant.evaluation.sets.datasets import SEED, LoadedSet, data_set_names
+from assistant.evaluation.sets.datasets import SEED, LoadedSet, data_set_names, find_data_set
 from assistant.evaluation.sets.pools import pool_index
 from assistant.finetuning.generators.adapter_record import TrainingData
 from assistant.finetuning.generators.settings import ROWS
@@ -77,6 +77,16 @@ class Place:
             "terms": loaded.data.terms,
             "notes": list(loaded.notes),
         }
+
+
+def known_place(name: str, data_dir: str | None = None) -> Place:
+    """Return where the rows of a known data set are.
+
+    Raises:
+        UnknownName: with the nearest names and the whole list.
+    """
+    find_data_set(name)
+    return Place(name, data_dir=data_dir)
 
 
 def training_data(

@@ -60,6 +60,7 @@ class Learnt:
     steps: int
     tokens: int
     seconds: float
+    """Of all processes that had a share in it."""
     peak_mb: float
 
 

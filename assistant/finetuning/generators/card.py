@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.finetuning.generators.methods import Method, find_method
+from assistant.generation.sources import DEMO
 
 _CARD = """---
 {front}---
@@ -82,6 +84,11 @@ def card(record: Mapping[str, Any]) -> str:
 def adapter_option(name: str, method: Method) -> str:
     """Return what is said to serve an adapter beside the weights it was trained beside."""
     return f"--adapter {name}" + (f" --load-in {method.load_in}" if method.load_in else "")
+
+
+def beside(model: str, options: str) -> str:
+    """Return options with what names the base on a command line; the built-in one is meant where none is named."""
+    return options if model == DEMO else f"--model {shlex.quote(model)} {options}"
 
 
 def is_model(record: Mapping[str, Any]) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from assistant.finetuning.generators.adapting import quiet_libraries
-from assistant.finetuning.generators.checkpoints import checkpoint_at, mark_whole
+from assistant.finetuning.generators.checkpoints import STATE_FILE, Clock, checkpoint_at, mark_whole
 from assistant.finetuning.generators.examples import IGNORED, Example
 from assistant.finetuning.generators.progress import Teller
 from assistant.finetuning.generators.settings import GeneratorSettings
@@ -34,8 +34,8 @@ class Work:
     """Of the run."""
 
 
-def new_trainer(work: Work, settings: GeneratorSettings, teller: Teller, stop: StopSignal) -> Any:
-    """Return the trainer; `stop` makes it end after a step, with a checkpoint."""
+def new_trainer(work: Work, settings: GeneratorSettings, teller: Teller, stop: StopSignal, clock: Clock) -> Any:
+    """Return the trainer; `stop` makes it end after a step, with a checkpoint; each says how long it took so far."""
     import datasets
     from transformers.trainer_callback import PrinterCallback
 
@@ -49,7 +49,7 @@ def new_trainer(work: Work, settings: GeneratorSettings, teller: Teller, stop: S
         "args": _on_one_device(_arguments(work, settings)),
         "train_dataset": columns[0],
         "eval_dataset": columns[1] if work.validation else None,
-        "callbacks": [_telling(teller), _ending(settings.patience, stop, work.folder)],
+        "callbacks": [_telling(teller), _ending(settings.patience, stop, work.folder, clock)],
         "processing_class": work.tokenizer,
     }
     with quiet_libraries():
@@ -78,6 +78,24 @@ def is_exhausted(history: Sequence[dict[str, Any]], patience: int) -> bool:
     """Return whether a log history has so many validations since its best that training ends."""
     losses = [one["eval_loss"] for one in history if "eval_loss" in one]
     return bool(patience and losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+def has_ended(state: Mapping[str, Any], patience: int) -> bool:
+    """Return whether the training whose state a checkpoint holds has no step left to take."""
+    return state["global_step"] >= state["max_steps"] or is_exhausted(state["log_history"], patience)
+
+
+def take_up_ended(trainer: Any, checkpoint: Path) -> None:
+    """Give a trainer the state of a training that had ended, and the weights that are kept of it.
+
+    `train` would take one step more: it asks for the end only after a step.
+    """
+    from transformers.trainer_callback import TrainerState
+
+    state = trainer.state = TrainerState.load_from_json(str(checkpoint / STATE_FILE))
+    best = state.best_global_step  # None if nothing was validated: then the last weights are kept
+    state.best_model_checkpoint = str(checkpoint if best is None else checkpoint_at(checkpoint.parent, best))
+    trainer._load_best_model()
 
 
 def _sft_trainer(given: dict[str, Any]) -> Any:
@@ -187,7 +205,7 @@ def _telling(teller: Teller) -> Any:
     return Telling()
 
 
-def _ending(patience: int, stop: StopSignal, folder: Path) -> Any:
+def _ending(patience: int, stop: StopSignal, folder: Path, clock: Clock) -> Any:
     from transformers import TrainerCallback
 
     class Ending(TrainerCallback):  # type: ignore[misc]
@@ -204,6 +222,6 @@ def _ending(patience: int, stop: StopSignal, folder: Path) -> Any:
                 control.should_training_stop = True
 
         def on_save(self, args: Any, state: Any, control: Any, **_: object) -> None:
-            mark_whole(checkpoint_at(folder, state.global_step))
+            mark_whole(checkpoint_at(folder, state.global_step), clock.seconds)
 
     return Ending()

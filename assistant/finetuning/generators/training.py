@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from assistant import paths
-from assistant.errors import ShotwiseError, TrainingError
+from assistant.errors import SettingError, ShotwiseError, TrainingError
 from assistant.finetuning.generators.adapter_record import (
     Learnt,
     TrainingData,
@@ -31,14 +30,21 @@ from assistant.finetuning.generators.adapter_record import (
 )
 from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries, width_of
 from assistant.finetuning.generators.card import card
-from assistant.finetuning.generators.checkpoints import last_checkpoint, remove_checkpoints, step_of
+from assistant.finetuning.generators.checkpoints import (
+    Clock,
+    last_checkpoint,
+    remove_checkpoints,
+    remove_torn,
+    state_of,
+    step_of,
+)
 from assistant.finetuning.generators.examples import Encoded, ExampleWriter, check_strategy
 from assistant.finetuning.generators.learnt_tokens import logits_of_learnt_tokens
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.progress import DONE, FAILED, STATE_FILE, STOPPED, Report, Teller, curve_of
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.splitting import split, weighted
-from assistant.finetuning.generators.trainers import Work, is_exhausted, new_trainer
+from assistant.finetuning.generators.trainers import Work, has_ended, new_trainer, take_up_ended
 from assistant.finetuning.locking import training_in
 from assistant.generation.adapters import CONFIG_FILE, WEIGHTS_FILE, folder_of_new
 from assistant.generation.chat_model import StopSignal
@@ -105,10 +111,12 @@ def train_generator(order: Order, stop: StopSignal, tell: Tell, report: Report |
     run = run_folder(order.name)
     with training_in(run):
         run.mkdir(exist_ok=True)
+        remove_torn(run)
         tell(f"Loading {order.model} …")
         base = load_base(_model_settings(order))
         for note in base.notes:
             tell(note)
+        _check_packing(base, order.settings)
         order = replace(order, settings=order.settings.at_width(width_of(base.network)))
         plan = plan_of(base, order.mixture, order.settings)
         _keep_plan(run, plan, order)
@@ -141,16 +149,27 @@ def _check_free(order: Order) -> None:
         )
 
 
+def _check_packing(base: Base, settings: GeneratorSettings) -> None:
+    """Check that rows are packed only for a decoder.
+
+    Raises:
+        SettingError: if the base is an encoder-decoder.
+    """
+    if settings.packing and base.encoder_decoder:
+        raise SettingError(
+            "Rows are packed for decoders only, and this base is an encoder-decoder.", "Leave out --packing."
+        )
+
+
 def _trained(
     order: Order, base: Base, plan: Mapping[str, Any], run: Path, teller: Teller, stop: StopSignal, tell: Tell
 ) -> Trained:
     work, rows, counts = _work(order, base, run, tell)
-    trainer = new_trainer(work, order.settings, teller, stop)
-    begun = time.perf_counter()
-    _train(trainer, run, order.settings)
+    clock = Clock(last_checkpoint(run))
+    trainer = new_trainer(work, order.settings, teller, stop, clock)
+    _train(trainer, run, order.settings, teller)
     state = trainer.state
-    ended = state.global_step >= state.max_steps or is_exhausted(state.log_history, order.settings.patience)
-    if not ended:
+    if not has_ended(vars(state), order.settings.patience):
         teller.end(STOPPED, f"Stopped at step {state.global_step:,} of {state.max_steps:,}; it can be gone on with.")
         return Trained(run, False, {}, state.global_step, state.max_steps)
     learnt = Learnt(
@@ -159,7 +178,7 @@ def _trained(
         rows=rows,
         steps=state.global_step,
         tokens=int(state.num_input_tokens_seen),
-        seconds=time.perf_counter() - begun,
+        seconds=clock.seconds,
         peak_mb=teller.now.peak_mb,
     )
     record = training_record(order.name, plan, learnt)
@@ -220,20 +239,22 @@ def _row_facts(parts: Sequence[tuple[Encoded, Encoded]]) -> dict[str, Any]:
     }
 
 
-def _train(trainer: Any, run: Path, settings: GeneratorSettings) -> None:
-    """Train from the last checkpoint, or from the beginning.
+def _train(trainer: Any, run: Path, settings: GeneratorSettings, teller: Teller) -> None:
+    """Train from the last checkpoint, or from the beginning; a training that had ended is only taken up.
 
     Raises:
         TrainingError: if memory does not suffice.
     """
     checkpoint = last_checkpoint(run)
-    if checkpoint is not None:
-        history = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
-        if is_exhausted(history, settings.patience):
-            trainer.args.max_steps = step_of(checkpoint)  # all that is left is to load the best weights
+    state = {} if checkpoint is None else state_of(checkpoint)
     try:
         with quiet_libraries(), logits_of_learnt_tokens():
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            if checkpoint is not None and has_ended(state, settings.patience):
+                # Killed after its last step and before it was saved.
+                teller.begin(state["global_step"], state["max_steps"])
+                take_up_ended(trainer, checkpoint)
+            else:
+                trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except (RuntimeError, MemoryError) as error:
         known = as_memory_error(error, settings)
         if known is None:

@@ -191,10 +191,20 @@ def test_a_stopped_training_goes_on_to_the_same_weights_with_the_same_curve(meth
     assert curves[0] == curves[1]
 
 
-def test_a_training_that_ended_early_and_was_killed_before_it_was_saved_takes_no_further_step(settings, monkeypatch):
+ENDS = {
+    "all steps are taken": {},
+    "patience is exhausted": {"learning_rate": 0.5, "epochs": 40, "patience": 1, "warmup": 0.0},
+}
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("end", ENDS)
+def test_a_training_that_was_killed_between_its_last_step_and_its_saving_takes_no_further_step(
+    end, method, settings, monkeypatch
+):
     from assistant.finetuning.classifiers import training
 
-    chosen = settings("full", learning_rate=0.5, epochs=40, patience=1, warmup=0.0)
+    chosen = settings(method, **ENDS[end])
     whole = train_classifier(review_rows(16, 4), chosen, "whole")
 
     def killed(*_):
@@ -206,7 +216,11 @@ def test_a_training_that_ended_early_and_was_killed_before_it_was_saved_takes_no
             train_classifier(review_rows(16, 4), chosen, "parts")
     parts = train_classifier(review_rows(16, 4), chosen, "parts", resume=True)
     assert parts.record["steps"] == whole.record["steps"]
-    assert parts.record["files"]["model.safetensors"] == whole.record["files"]["model.safetensors"]
+    assert parts.record["best"] == whole.record["best"]
+    weights = "model.safetensors" if method == "full" else "adapter_model.safetensors"
+    assert parts.record["files"][weights] == whole.record["files"][weights]
+    losses = [[(line.get("loss"), line.get("dev_loss")) for line in one.record["curve"]] for one in (whole, parts)]
+    assert losses[0] == losses[1]
 
 
 def test_a_torn_checkpoint_is_passed_over(settings):

@@ -9,6 +9,7 @@ from assistant.errors import ClassifierError, DataError, SettingError
 from assistant.evaluation.outcomes import Sample
 from assistant.finetuning.classifiers.rows import TrainingRows
 from assistant.finetuning.classifiers.training import Paused
+from assistant.finetuning.encoders import training
 from assistant.finetuning.encoders.losses import LOSSES
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
@@ -81,6 +82,30 @@ def test_a_stopped_training_goes_on_to_the_same_weights(settings):
     weights = [(one.folder / "model.safetensors").read_bytes() for one in (whole, parts)]
     assert weights[0] == weights[1]
     losses = [[line.get("loss") for line in one.record["curve"]] for one in (whole, parts)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("loss", ["batch-hard", "ranking"])
+@pytest.mark.parametrize("end", [{}, {"rate": 0.5, "passes": 20, "patience": 1}])
+def test_a_training_that_was_killed_between_its_last_step_and_its_saving_takes_no_further_step(
+    end, loss, settings, monkeypatch
+):
+    rows = review_rows() if LOSSES[loss].rows == "labels" else pair_rows()
+    whole = train_encoder(rows, settings(loss, **end), "whole")
+    assert len([line for line in whole.record["curve"] if "dev_loss" in line]) < 20
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "_publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_encoder(rows, settings(loss, **end), "parts")
+    parts = train_encoder(rows, settings(loss, **end), "parts", resume=True)
+    assert (parts.record["steps"], parts.record["best"]) == (whole.record["steps"], whole.record["best"])
+    weights = [(one.folder / "model.safetensors").read_bytes() for one in (whole, parts)]
+    assert weights[0] == weights[1]
+    losses = [[(line.get("loss"), line.get("dev_loss")) for line in one.record["curve"]] for one in (whole, parts)]
     assert losses[0] == losses[1]
 
 

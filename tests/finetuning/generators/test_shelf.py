@@ -8,6 +8,7 @@ import torch
 from assistant.answering import Assistant, Request
 from assistant.errors import AdapterError, SettingError, TrainingError
 from assistant.finetuning.generators.adapter_record import read_record
+from assistant.finetuning.generators.checkpoints import mark_whole
 from assistant.finetuning.generators.shelf import base_of, delete, describe, find_tuned, list_adapters, merge
 from assistant.finetuning.locking import training_in
 from assistant.generation.loading import load_chat_model
@@ -134,6 +135,19 @@ def test_a_training_that_was_stopped_can_be_dropped_but_not_while_it_runs(train,
     assert not run.exists()
     with pytest.raises(AdapterError, match="no adapter 'mine'"):
         delete("mine")
+
+
+def test_looking_whether_a_training_can_be_dropped_leaves_the_checkpoint_that_is_being_written(home):
+    run = home / "runs" / "adapter-mine"
+    half = run / "checkpoint-2"
+    half.mkdir(parents=True)
+    with training_in(run), pytest.raises(AdapterError, match="no adapter 'mine'"):
+        delete("mine")
+    mark_whole(half, 1.0)
+    (run / "checkpoint-4").mkdir()
+    with training_in(run), pytest.raises(TrainingError, match="Another process"):
+        delete("mine")
+    assert sorted(folder.name for folder in run.iterdir()) == ["checkpoint-2", "checkpoint-4"]
 
 
 def test_only_adapters_on_the_shelf_are_deleted(home):

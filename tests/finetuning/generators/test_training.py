@@ -1,4 +1,5 @@
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -10,13 +11,16 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from assistant.answering import Assistant, Request
 from assistant.errors import MissingDependency, SettingError, TrainingError
+from assistant.finetuning.generators import training
 from assistant.finetuning.generators.adapter_record import TrainingData, read_record
+from assistant.finetuning.generators.checkpoints import Clock, last_checkpoint, mark_whole
 from assistant.finetuning.generators.memory import as_memory_error
 from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.progress import CURVE_FILE, STATE_FILE
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.trainers import is_exhausted, steps_of
 from assistant.finetuning.generators.training import Order, run_folder, train_generator
+from assistant.generation.adapters import TRAINING_FILE
 from assistant.generation.loading import load_chat_model
 from assistant.records import Demonstration
 from assistant.settings import ModelSettings
@@ -180,6 +184,79 @@ def test_a_stopped_training_goes_on_with_the_same_curve_to_the_same_weights(trai
     assert steps == list(range(1, 9))
 
 
+ENDS = {
+    "all steps are taken": {"steps": 7},
+    "without validation": {"steps": 7, "validation": 0.0},
+    "patience is exhausted": {"steps": 20, "evaluate_every": 1, "patience": 3, "learning_rate": 1.0},
+    "a whole model": {"steps": 7, "method": "full", "dropout": 0.0},
+    "a soft prompt": {"steps": 7, "method": "prompt-tuning"},
+    "an encoder-decoder": {"steps": 7, "family": "t5"},
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_training_that_was_killed_between_its_last_step_and_its_saving_takes_no_further_step(
+    end, train, home, monkeypatch
+):
+    settings = {"dropout": 0.2, **ENDS[end]}
+    whole = train(name="whole", **settings)
+    assert whole.step % 5  # not where the rows are through
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(**settings)
+    told = []
+    resumed = train(**settings, resume=True, told=told)
+    assert resumed.step == whole.step
+    kept = [{**one.record, "name": "", "seconds": 0, "peak_mb": 0} for one in (whole, resumed)]
+    assert kept[0] == kept[1]
+    files = [
+        {file.name: file.read_bytes() for file in one.folder.iterdir() if file.name not in ("README.md", TRAINING_FILE)}
+        for one in (whole, resumed)
+    ]
+    assert files[0] == files[1]
+    assert [one.sentence for one in told[:-1]] == [f"Going on from step {whole.step} of {settings['steps']}."]
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_the_seconds_of_a_training_that_was_gone_on_with_are_those_of_all_its_processes(train):
+    stop = threading.Event()
+
+    class StopsAtOnce(list):
+        def append(self, progress):
+            stop.set()
+
+    train(stop=stop, told=StopsAtOnce())
+    checkpoint = last_checkpoint(run_folder("mine"))
+    assert 0 < Clock(checkpoint).seconds < 100
+    mark_whole(checkpoint, 1000.0)
+    resumed = train(resume=True)
+    assert 1000 < resumed.record["seconds"] < 1100
+    assert re.search(r" tokens read, 1,0\d\d s ", (resumed.folder / "README.md").read_text())
+
+
+def test_a_checkpoint_that_a_kill_has_torn_is_removed_and_the_one_before_it_gone_on_from(train):
+    stop = threading.Event()
+
+    class StopsAtTwo(list):
+        def append(self, progress):
+            if progress.step == 2:
+                stop.set()
+
+    train(stop=stop, told=StopsAtTwo())
+    torn = run_folder("mine") / "checkpoint-99"
+    torn.mkdir()
+    assert last_checkpoint(run_folder("mine")).name == "checkpoint-3"
+    assert torn.is_dir()
+    told = []
+    assert train(resume=True, told=told).step == 4
+    assert told[0].sentence == "Going on from step 3 of 4."
+    assert not torn.exists()
+
+
 def test_several_tasks_are_learnt_together_by_their_weights(model_folder):
     problems = tuple(Demonstration(f"p{at}", {"question": f"What is {at} plus 2?"}, str(at + 2)) for at in range(10))
     order = Order(
@@ -236,6 +313,13 @@ def test_packed_rows_are_learnt_as_if_each_stood_alone(train):
     apart = train(rows=rows, steps=1, batch_size=16, dropout=0.0, validation=0.0)
     packed = train(rows=rows, steps=1, batch_size=16, dropout=0.0, validation=0.0, packing=True, replace=True)
     assert packed.record["curve"]["train"][0][1] == pytest.approx(apart.record["curve"]["train"][0][1], abs=1e-4)
+
+
+def test_rows_are_not_packed_for_an_encoder_decoder(train, home):
+    with pytest.raises(SettingError, match="this base is an encoder-decoder") as caught:
+        train(family="t5", packing=True)
+    assert caught.value.hint == "Leave out --packing."
+    assert not (home / "adapters" / "mine").exists()
 
 
 @pytest.mark.parametrize(("method", "family"), [("lora", "llama3"), ("prompt-tuning", "llama3"), ("lora", "t5")])
