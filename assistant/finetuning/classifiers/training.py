@@ -18,7 +18,7 @@ from assistant import paths
 from assistant.errors import DataError
 from assistant.finetuning.classifiers import features, methods, network, progress, trainer
 from assistant.finetuning.classifiers.base import Base, find_base, load_body, load_tokenizer, without_bars
-from assistant.finetuning.classifiers.progress import Progress, Tell
+from assistant.finetuning.classifiers.progress import Progress, Spent, Tell
 from assistant.finetuning.classifiers.rows import TrainingRows, examples
 from assistant.finetuning.classifiers.saved import MODEL, SavedClassifier, check_free, publish
 from assistant.finetuning.classifiers.settings import ClassifierSettings
@@ -73,15 +73,15 @@ def train_classifier(
 def _trained(
     rows: TrainingRows, settings: ClassifierSettings, name: str, base: Base, work: Path, stop: Event, tell: Tell | None
 ) -> SavedClassifier | Paused:
-    began = time.monotonic()
+    spent = Spent(work)
     if settings.method == methods.FEATURE_BASED:
         record = _fit(rows, settings, base, work, stop, tell)
     else:
-        trained = _train(rows, settings, base, work, stop, tell)
+        trained = _train(rows, settings, base, work, stop, tell, spent)
         if isinstance(trained, Paused):
             return trained
         record = trained
-    record |= _origins(rows, settings, base) | {"seconds": round(time.monotonic() - began, 1)}
+    record |= _origins(rows, settings, base) | {"seconds": spent.seconds}
     saved = publish(work / "draft", record, marks_of((*rows.train, *rows.dev)), name)
     shutil.rmtree(work)
     return saved
@@ -123,7 +123,13 @@ def work_folder(name: str) -> Path:
 
 
 def _train(
-    rows: TrainingRows, settings: ClassifierSettings, base: Base, work: Path, stop: Event, tell: Tell | None
+    rows: TrainingRows,
+    settings: ClassifierSettings,
+    base: Base,
+    work: Path,
+    stop: Event,
+    tell: Tell | None,
+    spent: Spent,
 ) -> dict[str, Any] | Paused:
     """Train by gradient descent; save the best pass into the draft and return its part of the record."""
     from transformers import DataCollatorWithPadding
@@ -136,7 +142,8 @@ def _train(
         for part in (rows.train, rows.dev)
     )
     counts = network.parameter_counts(learning)
-    runner = trainer.make_trainer(learning, DataCollatorWithPadding(tokenizer), train, dev, settings, work, stop, tell)
+    collator = DataCollatorWithPadding(tokenizer)
+    runner = trainer.make_trainer(learning, collator, train, dev, settings, work, stop, tell, spent)
     trainer.run(runner, settings.patience, work)
     state = runner.state
     if stop.is_set() and state.global_step < state.max_steps:

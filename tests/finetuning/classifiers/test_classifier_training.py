@@ -9,6 +9,7 @@ import pytest
 from assistant.errors import ClassifierError, RunProblem, TrainingError
 from assistant.finetuning.classifiers.methods import METHODS
 from assistant.finetuning.classifiers.predicting import load_classifier
+from assistant.finetuning.classifiers.progress import SPENT
 from assistant.finetuning.classifiers.saved import classifier_names, open_classifier
 from assistant.finetuning.classifiers.training import Paused, train_classifier, work_folder
 from tests.tiny_models import pair_rows, review_rows, reviews
@@ -189,6 +190,16 @@ def test_a_stopped_training_goes_on_to_the_same_weights_with_the_same_curve(meth
     curves = [[{name: line.get(name) for name in told} for line in one.record["curve"]] for one in (whole, parts)]
     assert len(curves[0]) == 12 + 3
     assert curves[0] == curves[1]
+
+
+def test_the_seconds_of_a_training_that_was_gone_on_with_are_those_of_all_its_processes(settings):
+    stop, tell = stop_at(5)
+    train_classifier(review_rows(), settings("full"), "mine", stop=stop, tell=tell)
+    kept = work_folder("mine") / SPENT
+    assert json.loads(kept.read_text()) > 0
+    kept.write_text("1000.0")
+    saved = train_classifier(review_rows(), settings("full"), "mine", resume=True)
+    assert 1000 < saved.record["seconds"] < 2000
 
 
 def test_a_training_that_ended_early_and_was_killed_before_it_was_saved_takes_no_further_step(settings, monkeypatch):

@@ -1,5 +1,6 @@
 """Fine-tuning an encoder: what it learns from, what comes out, and that an index takes it."""
 
+import json
 from threading import Event
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from assistant.errors import ClassifierError, DataError, SettingError
 from assistant.evaluation.outcomes import Sample
+from assistant.finetuning.classifiers.progress import SPENT
 from assistant.finetuning.classifiers.rows import TrainingRows
 from assistant.finetuning.classifiers.training import Paused
 from assistant.finetuning.encoders.losses import LOSSES
@@ -72,16 +74,20 @@ def test_an_index_takes_it_and_knows_its_weights(settings, home):
     assert index.manifest.encoder["sha256"]
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(settings):
+def test_a_stopped_training_goes_on_to_the_same_weights_and_counts_all_its_seconds(settings, home):
     whole = train_encoder(review_rows(), settings(), "whole")
     stop = Event()
     paused = train_encoder(review_rows(), settings(), "parts", stop=stop, tell=lambda told: stop.set())
     assert isinstance(paused, Paused)
+    kept = home / "runs" / "encoders" / "parts" / SPENT
+    assert json.loads(kept.read_text()) > 0
+    kept.write_text("1000.0")
     parts = train_encoder(review_rows(), settings(), "parts", resume=True)
     weights = [(one.folder / "model.safetensors").read_bytes() for one in (whole, parts)]
     assert weights[0] == weights[1]
     losses = [[line.get("loss") for line in one.record["curve"]] for one in (whole, parts)]
     assert losses[0] == losses[1]
+    assert 1000 < parts.record["seconds"] < 2000
 
 
 def test_what_is_alike_is_a_label_of_the_task():
