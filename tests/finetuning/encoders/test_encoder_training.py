@@ -128,6 +128,23 @@ def test_a_loss_for_other_rows_is_refused():
         loss_for(pair_rows(), EncoderTraining(loss="batch-hard"))
 
 
+@pytest.mark.parametrize(
+    ("train", "dev", "said"), [(3, 12, r"rows to train on \(3\)"), (32, 1, r"rows kept aside \(1\)")]
+)
+def test_too_few_rows_of_a_label_are_refused_before_anything_is_written(train, dev, said, settings, home):
+    with pytest.raises(DataError, match=said) as error:
+        train_encoder(review_rows(train, dev), settings("batch-hard"), "mine")
+    assert "--loss contrastive" in error.value.hint
+    assert not list(home.iterdir())
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_batch_that_cannot_hold_two_rows_of_two_labels_is_refused(size):
+    with pytest.raises(SettingError, match="even batch size"):
+        loss_for(review_rows(), EncoderTraining(batch_size=size))
+    assert loss_for(review_rows(), EncoderTraining(batch_size=size, loss="contrastive"))
+
+
 def test_a_name_that_is_taken_is_refused(settings, home):
     train_encoder(review_rows(), settings(), "mine")
     with pytest.raises(ClassifierError, match="already"):
