@@ -114,7 +114,8 @@ def arguments(settings: Schedule, folder: Path, rows: int, dtype: str = "auto") 
         "metric_for_best_model": "loss",
         "greater_is_better": False,
         "restore_callback_states_from_checkpoint": True,
-        # A line for every step, so that a checkpoint never stands between two lines, and a resumed curve is the same.
+        # A line for every step, or for some and at the end of every pass: no checkpoint stands between two lines, and
+        # a resumed curve is the same.
         "logging_steps": -(-steps // _MOST_LINES),
         "dataloader_pin_memory": False,
         "report_to": "none",
@@ -229,10 +230,15 @@ class _Eyes:
             control.should_save = True
 
     def pass_ended(self, control: Any) -> None:
-        """Keep the Trainer from taking a stop for the end of a pass: evaluating would count against patience."""
+        """End every pass with a line of the curve; but a pause within a pass must not be taken for its end.
+
+        Evaluating there would count against patience.
+        """
         if self._paused:
             control.should_evaluate = control.should_save = control.should_log = False
-        elif self._stop.is_set():
+            return
+        control.should_log = True
+        if self._stop.is_set():
             control.should_training_stop = True
 
     def saved(self) -> None:

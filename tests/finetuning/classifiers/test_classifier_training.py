@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from assistant.errors import ClassifierError, RunProblem, TrainingError
+from assistant.finetuning.classifiers import trainer
 from assistant.finetuning.classifiers.methods import METHODS
 from assistant.finetuning.classifiers.predicting import load_classifier
 from assistant.finetuning.classifiers.progress import SPENT
@@ -186,10 +187,44 @@ def test_a_stopped_training_goes_on_to_the_same_weights_with_the_same_curve(meth
     parts = train_classifier(review_rows(), settings(method), "parts", resume=True)
     weights = "model.safetensors" if method == "full" else "adapter_model.safetensors"
     assert parts.record["files"][weights] == whole.record["files"][weights]
+    assert len(curve(whole)) == 12 + 3
+    assert curve(whole) == curve(parts)
+
+
+def curve(saved):
     told = ("step", "loss", "dev_loss", "dev_accuracy", "rate")
-    curves = [[{name: line.get(name) for name in told} for line in one.record["curve"]] for one in (whole, parts)]
-    assert len(curves[0]) == 12 + 3
-    assert curves[0] == curves[1]
+    return [{name: line.get(name) for name in told} for line in saved.record["curve"]]
+
+
+@pytest.fixture
+def three_steps_a_line(monkeypatch):
+    """Fifteen steps in passes of five, with at most five lines: passes end between two of them."""
+    monkeypatch.setattr(trainer, "_MOST_LINES", 5)
+    return review_rows(40)
+
+
+@pytest.mark.parametrize(("step", "end"), [(3, 5), (5, 6), (6, 9)])
+def test_a_curve_of_several_steps_a_line_goes_on_as_it_would_have(step, end, settings, three_steps_a_line):
+    whole = train_classifier(three_steps_a_line, settings("full"), "whole")
+    assert [line["step"] for line in whole.record["curve"] if "loss" in line] == [3, 5, 6, 9, 10, 12, 15]
+    stop, tell = stop_at(step)
+    paused = train_classifier(three_steps_a_line, settings("full"), "parts", stop=stop, tell=tell)
+    assert paused.step == end
+    assert curve(train_classifier(three_steps_a_line, settings("full"), "parts", resume=True)) == curve(whole)
+
+
+@pytest.mark.parametrize("step", [6, 9, 12])
+def test_a_checkpoint_in_time_stands_at_a_line_too(step, settings, three_steps_a_line, monkeypatch):
+    whole = train_classifier(three_steps_a_line, settings("full"), "whole")
+
+    def killed(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "SAVE_EVERY_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(three_steps_a_line, settings("full"), "parts", tell=killed)
+    assert curve(train_classifier(three_steps_a_line, settings("full"), "parts", resume=True)) == curve(whole)
 
 
 def test_the_seconds_of_a_training_that_was_gone_on_with_are_those_of_all_its_processes(settings):
