@@ -141,11 +141,13 @@ def load_body(base: Base) -> Any:
     """Return the model without any head, in fp32.
 
     Raises:
-        ModelError: if it cannot be loaded.
+        ModelError: if it cannot be loaded, or reads and writes with two separate parts.
     """
     from transformers import AutoModel
 
-    return _load(AutoModel, base.folder, base.name)
+    body = _load(AutoModel, base.folder, base.name)
+    _check_one_part(body, base.name)
+    return body
 
 
 def load_with_head(
@@ -175,11 +177,15 @@ def load_with_head(
     if attention_dropout is not None:
         head[_name_of_attention_dropout(folder, name)] = attention_dropout
     network = _load(AutoModelForSequenceClassification, folder, name, **head)
-    if network.config.is_encoder_decoder:
-        raise ModelError(f"'{name}' is an encoder-decoder model.", "Choose an encoder or a decoder-only model.")
+    _check_one_part(network, name)
     if padding is not None:
         network.config.pad_token_id = padding
     return network
+
+
+def _check_one_part(network: Any, name: str) -> None:
+    if network.config.is_encoder_decoder:
+        raise ModelError(f"'{name}' is an encoder-decoder model.", "Choose an encoder or a decoder-only model.")
 
 
 def _name_of_attention_dropout(folder: Path, name: str) -> str:

@@ -214,7 +214,7 @@ def load_features_body(base: Base, settings: ClassifierSettings) -> features.Bod
     """Return the model that texts are turned into vectors by.
 
     Raises:
-        ModelError: if it cannot be loaded.
+        ModelError: if it cannot be loaded, or is an encoder-decoder model.
     """
     tokenizer = load_tokenizer(base.folder, base.name)
     body = load_body(base).to(trainer.chosen_device(settings.device)).eval()
