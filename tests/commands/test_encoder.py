@@ -86,6 +86,7 @@ def test_there_may_be_none_yet(shotwise):
         ("encoder", "train", "reviews", "--name", "../x"),
         ("encoder", "train", "reviews", "--name", "x", "--loss", "magic"),
         ("encoder", "train", "reviews", "--name", "x", "--encoder", "no/such/folder/at/all"),
+        ("encoder", "train", "reviews", "--name", "x", "--encoder", "demo"),
         ("encoder", "train", "word-problems", "--name", "x"),
         ("encoder", "train", "reviews", "--name", "x", "--batch-size", "1"),
         ("encoder", "train", "reviews", "--name", "x", "--model", "no/such/model/at/all"),

@@ -156,7 +156,10 @@ def test_a_name_that_is_taken_is_refused(settings, home):
         open_encoder("yours")
 
 
-@pytest.mark.parametrize("values", [{"batch_size": 1}, {"passes": 0}, {"rate": 0.0}, {"device": "x"}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "values",
+    [{"batch_size": 1}, {"passes": 0}, {"rate": 0.0}, {"device": "x"}, {"seed": -1}, {"encoder": "demo"}],
+)
 def test_settings_out_of_range_are_refused(values):
     with pytest.raises(SettingError):
         EncoderTraining(**values)
