@@ -74,16 +74,16 @@ class EffectOptions:
     )
 
     def check(self) -> None:
-        """Refuse a model that is not there, before anything is learnt.
+        """Refuse a model that cannot be asked, before anything is learnt: all but its weights is read.
 
         Raises:
             ShotwiseError: saying what is wrong.
         """
-        from assistant.generation.loading import check_model
+        from assistant.generation.loading import load_prompt_model
 
         RetrievalSettings(k=self.k)
         if self.few_shot:
-            check_model(ModelSettings(model=self.model))
+            load_prompt_model(ModelSettings(model=self.model))
 
 
 @encoder_app.command("train")

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from assistant.errors import ModelError
+from assistant.generation.loading import load_chat_model
+from assistant.settings import ModelSettings
 from tests.test_cli import one_sentence, shotwise
 from tests.tiny_models import reviews, save_bert
 from tests.toys import write_reviews
@@ -74,6 +77,14 @@ def test_an_encoder_is_shown_measured_again_and_deleted(shotwise, train, home):
     assert code == 0, err
     assert not (home / "adapters" / "mine").exists()
     one_sentence(shotwise("encoder", "show", "mine"))
+
+
+def test_a_model_that_is_nowhere_is_refused_before_anything_is_learnt_as_it_is_when_loaded(shotwise, train, home):
+    with pytest.raises(ModelError) as error:
+        load_chat_model(ModelSettings(model="nonexist"))
+    one_sentence(shotwise(*train, "--model", "nonexist"), error.value.sentence())
+    assert not (home / "adapters").exists()
+    assert not (home / "runs").exists()
 
 
 def test_there_may_be_none_yet(shotwise):
