@@ -65,7 +65,7 @@ class EncoderOptions:
 class EffectOptions:
     """On what the effect of an encoder is measured."""
 
-    k: Annotated[int, typer.Option("--k", "-k", help="Rows that vote, or are shown.")] = RetrievalSettings.k
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Rows that vote, or are shown.")] = RetrievalSettings.k
     few_shot: Annotated[
         int, typer.Option(min=0, help="Held-out rows that a model answers, the nearest rows shown; 0: none.")
     ] = 100

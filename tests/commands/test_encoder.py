@@ -87,6 +87,11 @@ def test_a_model_that_is_nowhere_is_refused_before_anything_is_learnt_as_it_is_w
     assert not (home / "runs").exists()
 
 
+@pytest.mark.parametrize("words", [("train", "reviews", "--name", "x"), ("evaluate", "nobody", "reviews")])
+def test_a_vote_of_no_rows_cannot_be_asked_for(shotwise, words):
+    one_sentence(shotwise("encoder", *words, "-k", "0"), "greater than or equal to 1")
+
+
 def test_there_may_be_none_yet(shotwise):
     assert "No encoder was trained here yet" in shotwise("encoder", "list")[2]
 
