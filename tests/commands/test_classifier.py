@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from assistant.commands.training_options import TrainingBar
 from tests.test_cli import one_sentence, shotwise
 from tests.tiny_models import pairs, reviews, save_bert
 from tests.toys import make_reviews
@@ -55,6 +57,20 @@ def test_training_shows_what_learns_and_what_it_is_worth(shotwise, train, rows, 
     assert "Epoch 2: loss" in err
     assert "Writing" not in err
     assert (home / "adapters" / "mine" / "classifier.json").is_file()
+
+
+def test_a_stopped_reading_of_texts_says_how_to_go_on(shotwise, train, rows, monkeypatch):
+    words = train(rows, "--method", "feature-based")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "argv", ["shotwise", *words])
+        patched.setattr(TrainingBar, "tell", lambda bar, progress: signal.raise_signal(signal.SIGINT))
+        code, _, err = shotwise(*words)
+    assert code == 130
+    assert "Stopped before anything was learnt." in err
+    (again,) = [line.removeprefix("Go on with: ") for line in err.splitlines() if line.startswith("Go on with: ")]
+    code, out, err = shotwise(*shlex.split(again)[1:])
+    assert code == 0, err
+    assert "ROC-AUC" in out
 
 
 def test_figures_are_of_rows_that_were_not_trained_on(shotwise, train, rows, home):

@@ -31,10 +31,15 @@ _LIBRARIES = ("shotwise", "torch", "transformers", "peft", "scikit-learn", "safe
 
 @dataclass(frozen=True)
 class Paused:
-    """A training that was stopped before its end, with a checkpoint to go on from."""
+    """A training that was stopped before its end, with a checkpoint to go on from, if it had learnt anything."""
 
     step: int
+    """That is gone on from; 0: from the beginning."""
     steps: int
+
+
+class _Stopped(Exception):
+    """A stop that was asked for while texts were read."""
 
 
 def train_classifier(
@@ -75,13 +80,12 @@ def _trained(
 ) -> SavedClassifier | Paused:
     spent = Spent(work)
     if settings.method == methods.FEATURE_BASED:
-        record = _fit(rows, settings, base, work, stop, tell)
+        trained = _fit(rows, settings, base, work, stop, tell)
     else:
         trained = _train(rows, settings, base, work, stop, tell, spent)
-        if isinstance(trained, Paused):
-            return trained
-        record = trained
-    record |= _origins(rows, settings, base) | {"seconds": spent.seconds}
+    if isinstance(trained, Paused):
+        return trained
+    record = trained | _origins(rows, settings, base) | {"seconds": spent.seconds}
     saved = publish(work / "draft", record, marks_of((*rows.train, *rows.dev)), name)
     shutil.rmtree(work)
     return saved
@@ -176,7 +180,7 @@ def _save(trained: Any, tokenizer: Any, base: Base, folder: Path) -> None:
 
 def _fit(
     rows: TrainingRows, settings: ClassifierSettings, base: Base, work: Path, stop: Event, tell: Tell | None
-) -> dict[str, Any]:
+) -> dict[str, Any] | Paused:
     """Fit a logistic regression on vectors; save it into the draft and return its part of the record."""
     body = load_features_body(base, settings)
     parts = [[row.inputs for row in part] for part in (rows.train, rows.dev)]
@@ -185,12 +189,16 @@ def _fit(
 
     def told(done: int, of: int) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt  # nothing is learnt before all is read, so there is nothing to keep
+            raise _Stopped
         if tell is not None:
             spent = time.monotonic() - began
             tell(Progress(done, of, 0.0, spent, (of - done) * spent / done))
 
-    train, dev = (body.vectors(part, rows.fields, told) for part in parts)
+    try:
+        train, dev = (body.vectors(part, rows.fields, told) for part in parts)
+    except _Stopped:
+        # Nothing is learnt before all is read, so there is nothing to keep.
+        return Paused(0, sum(map(len, parts)))
     if train.shape[1] != dev.shape[1]:
         raise DataError("Training rows and rows kept aside have vectors of different widths.")
     head, tried, best = features.fit_head(train, numbers[0], dev, numbers[1], len(rows.labels))

@@ -191,6 +191,16 @@ def test_a_stopped_training_goes_on_to_the_same_weights_with_the_same_curve(meth
     assert curve(whole) == curve(parts)
 
 
+def test_a_stopped_reading_of_texts_ends_as_a_pause_and_begins_anew(settings):
+    stop, tell = stop_at(1)
+    paused = train_classifier(review_rows(), settings("feature-based"), "mine", stop=stop, tell=tell)
+    assert paused == Paused(0, 32 + 12)
+    assert not classifier_names()
+    whole = train_classifier(review_rows(), settings("feature-based"), "whole")
+    saved = train_classifier(review_rows(), settings("feature-based"), "mine", resume=True)
+    assert saved.record["files"] == whole.record["files"]
+
+
 def curve(saved):
     told = ("step", "loss", "dev_loss", "dev_accuracy", "rate")
     return [{name: line.get(name) for name in told} for line in saved.record["curve"]]
