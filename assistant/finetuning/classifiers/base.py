@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,20 @@ class Base:
         """Return what others call it; a folder goes by its own name, so that no path of this machine is written."""
         if self.name == DEFAULT:
             return PUBLIC_NAME
-        return self.folder.name if Path(self.name).expanduser().is_dir() else self.name
+        return Path(os.path.abspath(self.folder)).name if self._is_folder else self.name
+
+    @property
+    def lasting_name(self) -> str:
+        """Return what it is found by from every working directory: a folder's whole path, else its name."""
+        return str(self.folder.absolute()) if self._is_folder else self.name
+
+    @property
+    def _is_folder(self) -> bool:
+        return self.name not in (DEFAULT, DEMO) and Path(self.name).expanduser().is_dir()
+
+    def facts(self) -> dict[str, str]:
+        """Return what a card says of it: `name` finds it again on this machine."""
+        return {"name": self.lasting_name, "public_name": self.public_name, "sha256": self.sha256}
 
 
 def find_base(name: str) -> Base:

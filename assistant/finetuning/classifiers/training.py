@@ -99,7 +99,7 @@ def _origins(rows: TrainingRows, settings: ClassifierSettings, base: Base) -> di
         "fields": list(rows.fields),
         "labels": list(rows.labels),
         "settings": settings.to_json(),
-        "base": {"name": base.name, "public_name": base.public_name, "sha256": base.sha256},
+        "base": base.facts(),
         "data": {**rows.facts, **_row_facts(rows)},
         "scores": {},
         "versions": {library: importlib.metadata.version(library) for library in _LIBRARIES},

@@ -187,7 +187,7 @@ def _origins(rows: TrainingRows, settings: EncoderTraining, base: Base, loss: Lo
         "task": rows.task,
         "loss": {"name": loss.name, "class": loss.kind},
         "settings": settings.to_json(),
-        "base": {"name": base.name, "public_name": base.public_name, "sha256": base.sha256},
+        "base": base.facts(),
         "data": {**rows.facts, "rows": len(rows.train), "dev_rows": len(rows.dev), "rows_sha256": rows.sha256},
         "trained_on": marks_of((*rows.train, *rows.dev)),
         "versions": {library: importlib.metadata.version(library) for library in _LIBRARIES},

@@ -1,6 +1,7 @@
 """Training, saving, loading and predicting with every method, on tiny models."""
 
 import json
+import shutil
 from threading import Event
 
 import numpy as np
@@ -318,6 +319,19 @@ def test_a_classifier_is_replaced_only_when_that_is_asked_for(settings, home):
     with pytest.raises(ClassifierError, match="something else"):
         train_classifier(review_rows(), settings("feature-based"), "lora", replace=True)
     assert [one.name for one in (home / "adapters").iterdir() if one.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(("place", "name"), [("work", "./dm"), ("work", "../work/dm"), ("work/dm", ".")])
+def test_a_base_that_was_given_by_a_relative_path_is_found_from_everywhere(
+    place, name, settings, home, bert, monkeypatch
+):
+    shutil.copytree(bert, home / "work" / "dm")
+    monkeypatch.chdir(home / place)
+    saved = train_classifier(review_rows(), settings("lora", encoder=name, epochs=1), "mine")
+    assert saved.record["base"]["public_name"] == "dm"
+    assert json.loads((saved.model_folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "dm"
+    monkeypatch.chdir(home)
+    assert load_classifier("mine").predict(TEST)
 
 
 def test_where_the_base_model_lies_is_not_written_into_the_adapter(settings, bert):
