@@ -131,9 +131,11 @@ def evaluate(name: Name, source: Source, *, rows: RowOptions, measured: EffectOp
 
     from assistant.errors import DataError
     from assistant.evaluation.training.rows import read_parts
+    from assistant.finetuning.classifiers.base import base_again
     from assistant.finetuning.encoders.training import open_encoder
 
     saved = open_encoder(name)
+    base_again(saved.record["base"], f"The encoder '{name}'")
     measured.check()
     parts = read_parts(rows.wanted(source))
     unseen = saved.unlearnt(parts.test)

@@ -87,6 +87,20 @@ def test_a_model_that_is_nowhere_is_refused_before_anything_is_learnt_as_it_is_w
     assert not (home / "runs").exists()
 
 
+def test_an_encoder_is_not_held_against_a_base_that_has_changed(shotwise, train, home, monkeypatch):
+    save_bert(home / "dm")
+    monkeypatch.chdir(home)
+    assert shotwise(*train, "--few-shot", "0", "--encoder", "./dm")[0] == 0
+    again = ("encoder", "evaluate", "mine", train[2], "--task", "sentiment", "--few-shot", "0")
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    code, out, err = shotwise(*again)
+    assert code == 0, err
+    assert "before" in out
+    save_bert(home / "dm", seed=1)
+    one_sentence(shotwise(*again), "The encoder 'mine' was trained on other weights", "or train it again")
+
+
 @pytest.mark.parametrize("words", [("train", "reviews", "--name", "x"), ("evaluate", "nobody", "reviews")])
 def test_a_vote_of_no_rows_cannot_be_asked_for(shotwise, words):
     one_sentence(shotwise("encoder", *words, "-k", "0"), "greater than or equal to 1")

@@ -6,14 +6,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from assistant import paths
-from assistant.errors import ModelError, SettingError
+from assistant.errors import ClassifierError, ModelError, SettingError
 from assistant.hub import hub_reachable
 from assistant.retrieval.encoders import DEFAULT
 from assistant.retrieval.packaged import file_sha256, packaged_folder
@@ -72,6 +72,26 @@ def find_base(name: str) -> Base:
     if len(hashes) == 1:
         return Base(name, folder, hashes[0])
     return Base(name, folder, hashlib.sha256("\n".join(hashes).encode()).hexdigest())
+
+
+def base_again(facts: Mapping[str, Any], whose: str) -> Base:
+    """Return the model that a card's `facts` name, after checking that it is the one of then.
+
+    Args:
+        facts: As `Base.facts` returned them.
+        whose: Begins the sentence: "The classifier 'mine'".
+
+    Raises:
+        ClassifierError: if its weights are others now.
+        ModelError: if it is gone.
+    """
+    base = find_base(str(facts.get("name", "")))
+    if base.sha256 != facts.get("sha256"):
+        raise ClassifierError(
+            f"{whose} was trained on other weights than those of '{base.name}' today.",
+            "Put the old weights back, or train it again.",
+        )
+    return base
 
 
 def _folder(name: str) -> Path:
