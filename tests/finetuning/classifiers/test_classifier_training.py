@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -16,6 +17,7 @@ from assistant.finetuning.classifiers.saved import classifier_names, open_classi
 from assistant.finetuning.classifiers.training import Paused, train_classifier, work_folder
 from tests.tiny_models import pair_rows, review_rows, reviews
 
+README = Path(__file__).resolve().parents[3] / "README.md"
 TEST = [row.inputs for row in reviews(20, prefix="t")]
 
 
@@ -44,6 +46,15 @@ def test_what_can_be_learnt_is_learnt(method, settings):
         review_rows(128, 16), settings(method, epochs=16, patience=8, learning_rate=0.005, rank=16), "mine"
     )
     assert right(load_classifier("mine"), reviews(40, prefix="t")) > 0.9
+
+
+def test_a_logistic_regression_is_saved_as_the_one_file_that_the_readme_names(settings):
+    from safetensors.numpy import load_file
+
+    saved = train_classifier(review_rows(), settings("feature-based"), "mine")
+    (file,) = saved.model_folder.iterdir()
+    assert set(load_file(file)) == {"coefficients", "intercepts"}
+    assert f"`{file.name}`" in README.read_text(encoding="utf-8")
 
 
 def test_a_pair_is_learnt_and_told(settings):
