@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from assistant.finetuning.classifiers.settings import DEVICES, DTYPES, Classifie
 
 if TYPE_CHECKING:
     from assistant.evaluation.running.wanted import Wanted
+    from assistant.evaluation.training.rows import Parts
     from assistant.finetuning.classifiers.saved import SavedClassifier
 
 classifier_app = typer.Typer(help="Classifiers trained on your rows: from a frozen body to full fine-tuning.")
@@ -102,12 +104,34 @@ def train(
     if isinstance(trained, Paused):
         say_stopped(trained.step, trained.steps, ["classifier", "train", source, "--name", name])
         raise typer.Exit(STOPPED)
-    say(f"Measuring on {len(parts.test):,} rows that it has not seen …")
-    figures = scored(name, parts.test, parts.task, source, learning.device)
+    try:
+        if stop.is_set():  # as it took its last step
+            raise KeyboardInterrupt
+        say(f"Measuring on {len(parts.test):,} rows that it has not seen …")
+        figures = scored(name, parts.test, parts.task, source, learning.device)
+    except KeyboardInterrupt:
+        say(f"\nThe classifier is kept. Measure it: {_measuring(name, source, rows, parts)}")
+        raise typer.Exit(STOPPED) from None
     if as_json:
         show_json({"name": name, "folder": str(trained.folder), "scores": figures})
     else:
         show("\n".join((*_about(trained), "", *_figures(source, figures))))
+
+
+def _measuring(name: str, source: str, rows: RowOptions, parts: Parts) -> str:
+    """Return what to type to measure a classifier on the rows that its training left to measure on."""
+    # A draw is the one that was cut off, unless whole groups were: of all rows, those that were learnt are left out.
+    limit = len(parts.train) + len(parts.dev) + len(parts.test) if rows.group else rows.test_rows
+    named = {
+        "--data": rows.data,
+        "--split": rows.split,
+        "--output": rows.output,
+        "--group": rows.group,
+        "--limit": None if limit == MeasuredOptions.limit else str(limit),
+    }
+    given = [word for option, value in named.items() if value is not None for word in (option, value)]
+    inputs = [word for field in rows.inputs or () for word in ("--input", field)]
+    return shlex.join(["shotwise", "classifier", "evaluate", name, source, *given, *inputs])
 
 
 @classifier_app.command("list")
@@ -166,6 +190,10 @@ class MeasuredOptions:
     index: Annotated[str | None, typer.Option(help="Index of the rows that kNN vote … may use.")] = None
     run: Annotated[str | None, typer.Option(help="Name of the run [default: data and settings].")] = None
 
+    def where(self, source: str) -> str:
+        """Return under which name the figures stand in the card: that of the source, and of a part that is not test."""
+        return source if self.split in (None, "test") else f"{source} ({self.split})"
+
     def wanted(self, name: str, source: str) -> Wanted:
         """Return what is asked for: the classifier and the rows without a model, on these samples.
 
@@ -211,6 +239,7 @@ def evaluate(
     from assistant.commands.evaluation_board import Board
     from assistant.evaluation.running.planning import named, plan_evaluation
     from assistant.evaluation.running.runner import evaluate as carry_out
+    from assistant.evaluation.training.scoring import keep_scores
     from assistant.generation.chat_model import ScriptedModel
 
     output.check()
@@ -226,6 +255,8 @@ def evaluate(
             report=board.tell,
             publish=partial(publish, folder, output),
         )
+    if record["finished"]:
+        keep_scores(name, record["results"], measured.where(source))
     show_json(record) if as_json else show(_told(record, folder / "report.html"))
     if not record["finished"]:
         say(how_to_go_on(["classifier", "evaluate", name, source]))

@@ -65,7 +65,7 @@ class EncoderOptions:
 class EffectOptions:
     """On what the effect of an encoder is measured."""
 
-    k: Annotated[int, typer.Option("--k", "-k", help="Rows that vote, or are shown.")] = RetrievalSettings.k
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Rows that vote, or are shown.")] = RetrievalSettings.k
     few_shot: Annotated[
         int, typer.Option(min=0, help="Held-out rows that a model answers, the nearest rows shown; 0: none.")
     ] = 100
@@ -74,16 +74,16 @@ class EffectOptions:
     )
 
     def check(self) -> None:
-        """Refuse a model that is not there, before anything is learnt.
+        """Refuse a model that cannot be asked, before anything is learnt: all but its weights is read.
 
         Raises:
             ShotwiseError: saying what is wrong.
         """
-        from assistant.generation.loading import check_model
+        from assistant.generation.loading import load_prompt_model
 
         RetrievalSettings(k=self.k)
         if self.few_shot:
-            check_model(ModelSettings(model=self.model))
+            load_prompt_model(ModelSettings(model=self.model))
 
 
 @encoder_app.command("train")
@@ -131,9 +131,11 @@ def evaluate(name: Name, source: Source, *, rows: RowOptions, measured: EffectOp
 
     from assistant.errors import DataError
     from assistant.evaluation.training.rows import read_parts
+    from assistant.finetuning.classifiers.base import base_again
     from assistant.finetuning.encoders.training import open_encoder
 
     saved = open_encoder(name)
+    base_again(saved.record["base"], f"The encoder '{name}'")
     measured.check()
     parts = read_parts(rows.wanted(source))
     unseen = saved.unlearnt(parts.test)

@@ -86,7 +86,10 @@ def say_stopped(step: int, steps: int, words: Sequence[str]) -> None:
     """Say where a training was stopped and what to type to go on; `words` where it was not a command line."""
     words = sys.argv[1:] if len(sys.argv) > 1 else list(words)
     kept = [word for word in words if word not in ("--replace", "--resume")]
-    say(f"Stopped at step {step:,} of {steps:,}; what was learnt is kept.")
+    if step:
+        say(f"Stopped at step {step:,} of {steps:,}; what was learnt is kept.")
+    else:
+        say("Stopped before anything was learnt.")
     say(f"Go on with: shotwise {shlex.join([*kept, '--resume'])}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from assistant.commands.training_options import TrainingBar
 from tests.test_cli import one_sentence, shotwise
 from tests.tiny_models import pairs, reviews, save_bert
 from tests.toys import make_reviews
@@ -55,6 +57,20 @@ def test_training_shows_what_learns_and_what_it_is_worth(shotwise, train, rows, 
     assert "Epoch 2: loss" in err
     assert "Writing" not in err
     assert (home / "adapters" / "mine" / "classifier.json").is_file()
+
+
+def test_a_stopped_reading_of_texts_says_how_to_go_on(shotwise, train, rows, monkeypatch):
+    words = train(rows, "--method", "feature-based")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "argv", ["shotwise", *words])
+        patched.setattr(TrainingBar, "tell", lambda bar, progress: signal.raise_signal(signal.SIGINT))
+        code, _, err = shotwise(*words)
+    assert code == 130
+    assert "Stopped before anything was learnt." in err
+    (again,) = [line.removeprefix("Go on with: ") for line in err.splitlines() if line.startswith("Go on with: ")]
+    code, out, err = shotwise(*shlex.split(again)[1:])
+    assert code == 0, err
+    assert "ROC-AUC" in out
 
 
 def test_figures_are_of_rows_that_were_not_trained_on(shotwise, train, rows, home):
@@ -114,6 +130,77 @@ def test_evaluating_puts_it_beside_the_rows_without_a_model(shotwise, train, row
     page = (home / "page.html").read_text("utf-8")
     assert "classifier:mine" in page
     assert "<svg" in page
+
+
+def measuring(err):
+    """Return the command that is said to measure a classifier that was kept."""
+    said = "The classifier is kept. Measure it: shotwise "
+    (line,) = [line for line in err.splitlines() if line.startswith(said)]
+    return shlex.split(line.removeprefix(said))
+
+
+def scores_in(home):
+    return json.loads((home / "adapters" / "mine" / "classifier.json").read_text("utf-8"))["scores"]
+
+
+def test_a_classifier_whose_measuring_was_stopped_is_kept_and_measured_as_is_said(
+    shotwise, train, rows, home, monkeypatch
+):
+    from assistant.evaluation.training import scoring
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    make_reviews(home)
+    method = ("--method", "feature-based", "--test-rows", "20")
+    with monkeypatch.context() as patched:
+        patched.setattr(scoring, "held_out_outcomes", stopped)
+        code, _, err = shotwise(*train(rows, *method, "--output", "label"))
+    assert code == 130
+    assert scores_in(home) == {}
+    words = measuring(err)
+    assert words == ["classifier", "evaluate", "mine", rows, "--output", "label", "--limit", "20"]
+    code, _, err = shotwise(*words, "--index", "toy")
+    assert code == 0, err
+    measured = scores_in(home)
+    assert measured[rows]["n"] == 20
+    assert "ROC-AUC" in shotwise("classifier", "show", "mine")[1]
+    assert shotwise(*train(rows, *method, "--output", "label", "--replace"))[0] == 0
+    accuracy = [scores[rows]["accuracy"] for scores in (measured, scores_in(home))]
+    assert accuracy[0] == accuracy[1]
+
+
+def test_rows_of_whole_groups_are_all_measured_on_after_a_stop(shotwise, train, home, monkeypatch):
+    from assistant.evaluation.training import scoring
+
+    def stopped(name, samples, *_):
+        counts.append(len(samples))
+        raise KeyboardInterrupt
+
+    counts = []
+    make_reviews(home)
+    lines = [json.dumps({**one.inputs, "label": one.targets[0], "film": at // 3}) for at, one in enumerate(reviews(90))]
+    (home / "films.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setattr(scoring, "held_out_outcomes", stopped)
+    words = train(str(home / "films.jsonl"), "--method", "feature-based", "--test-rows", "12", "--group", "film")
+    _, _, err = shotwise(*words)
+    code, _, err = shotwise(*measuring(err), "--index", "toy")
+    assert code == 0, err
+    (figures,) = scores_in(home).values()
+    assert [figures["n"]] == counts
+
+
+def test_a_stop_at_the_last_step_is_not_forgotten_while_it_is_measured(shotwise, train, rows, home, monkeypatch):
+    def press(bar, progress):
+        if progress.dev_loss is not None and progress.step == progress.steps:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(TrainingBar, "tell", press)
+    code, out, err = shotwise(*train(rows, "--method", "frozen-head"))
+    assert code == 130
+    assert out == ""
+    assert measuring(err)[:3] == ["classifier", "evaluate", "mine"]
+    assert scores_in(home) == {}
 
 
 def test_rows_that_it_was_trained_on_are_left_out_of_an_evaluation(shotwise, train, rows, home):

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from assistant.errors import ModelError
+from assistant.generation.loading import load_chat_model
+from assistant.settings import ModelSettings
 from tests.test_cli import one_sentence, shotwise
 from tests.tiny_models import reviews, save_bert
 from tests.toys import write_reviews
@@ -76,6 +79,33 @@ def test_an_encoder_is_shown_measured_again_and_deleted(shotwise, train, home):
     one_sentence(shotwise("encoder", "show", "mine"))
 
 
+def test_a_model_that_is_nowhere_is_refused_before_anything_is_learnt_as_it_is_when_loaded(shotwise, train, home):
+    with pytest.raises(ModelError) as error:
+        load_chat_model(ModelSettings(model="nonexist"))
+    one_sentence(shotwise(*train, "--model", "nonexist"), error.value.sentence())
+    assert not (home / "adapters").exists()
+    assert not (home / "runs").exists()
+
+
+def test_an_encoder_is_not_held_against_a_base_that_has_changed(shotwise, train, home, monkeypatch):
+    save_bert(home / "dm")
+    monkeypatch.chdir(home)
+    assert shotwise(*train, "--few-shot", "0", "--encoder", "./dm")[0] == 0
+    again = ("encoder", "evaluate", "mine", train[2], "--task", "sentiment", "--few-shot", "0")
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    code, out, err = shotwise(*again)
+    assert code == 0, err
+    assert "before" in out
+    save_bert(home / "dm", seed=1)
+    one_sentence(shotwise(*again), "The encoder 'mine' was trained on other weights", "or train it again")
+
+
+@pytest.mark.parametrize("words", [("train", "reviews", "--name", "x"), ("evaluate", "nobody", "reviews")])
+def test_a_vote_of_no_rows_cannot_be_asked_for(shotwise, words):
+    one_sentence(shotwise("encoder", *words, "-k", "0"), "greater than or equal to 1")
+
+
 def test_there_may_be_none_yet(shotwise):
     assert "No encoder was trained here yet" in shotwise("encoder", "list")[2]
 
@@ -86,6 +116,7 @@ def test_there_may_be_none_yet(shotwise):
         ("encoder", "train", "reviews", "--name", "../x"),
         ("encoder", "train", "reviews", "--name", "x", "--loss", "magic"),
         ("encoder", "train", "reviews", "--name", "x", "--encoder", "no/such/folder/at/all"),
+        ("encoder", "train", "reviews", "--name", "x", "--encoder", "demo"),
         ("encoder", "train", "word-problems", "--name", "x"),
         ("encoder", "train", "reviews", "--name", "x", "--batch-size", "1"),
         ("encoder", "train", "reviews", "--name", "x", "--model", "no/such/model/at/all"),

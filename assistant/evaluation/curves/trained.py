@@ -15,7 +15,6 @@ from assistant.evaluation.curves.cells import Cell
 from assistant.evaluation.curves.experiment import Experiment
 from assistant.evaluation.curves.rows import as_samples
 from assistant.evaluation.curves.settings import kept_aside, planned_steps
-from assistant.finetuning.classifiers.methods import FEATURE_BASED
 from assistant.finetuning.classifiers.rows import TrainingRows
 from assistant.finetuning.classifiers.saved import CARD, SavedClassifier, open_classifier
 from assistant.finetuning.classifiers.settings import ClassifierSettings
@@ -151,21 +150,15 @@ def learn_classifier(cell: Cell, experiment: Experiment, stop: Event, tell: Tell
 
 
 def _learnt(cell: Cell, experiment: Experiment, name: str, stop: Event, tell: Tell) -> SavedClassifier | None:
-    settings = classifier_settings(cell, experiment)
-    try:
-        with quiet_libraries():
-            trained = train_classifier(
-                _training_rows(cell, experiment),
-                settings,
-                name,
-                resume=(work_folder(name) / "plan.json").is_file(),
-                stop=stop,
-                tell=lambda now: tell(now.sentence),
-            )
-    except KeyboardInterrupt:
-        if settings.method == FEATURE_BASED and stop.is_set():  # that is how it ends before it has learnt
-            return None
-        raise
+    with quiet_libraries():
+        trained = train_classifier(
+            _training_rows(cell, experiment),
+            classifier_settings(cell, experiment),
+            name,
+            resume=(work_folder(name) / "plan.json").is_file(),
+            stop=stop,
+            tell=lambda now: tell(now.sentence),
+        )
     return None if isinstance(trained, Paused) else trained
 
 

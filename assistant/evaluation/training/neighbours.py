@@ -12,6 +12,7 @@ from typing import Any
 
 from assistant.answering import Assistant
 from assistant.data import Fields, Source
+from assistant.errors import SettingError
 from assistant.evaluation.metrics.leaderboard import pairs_of, summarise
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
 from assistant.evaluation.running.answers import answer_samples
@@ -68,8 +69,11 @@ def effect_of_encoder(
         report: Is told how far an index is, with its name.
 
     Raises:
+        SettingError: if no row would vote.
         ShotwiseError: if an encoder cannot be loaded, an index not be built, or the model not be asked.
     """
+    if k < 1:
+        raise SettingError(f"At least 1 of the nearest rows must vote, not {k}.")
     votes: list[Outcome] = []
     answers: list[Outcome] = []
     for when, encoder in zip((BEFORE, AFTER), encoders, strict=True):

@@ -102,14 +102,20 @@ def _known(wanted: WantedRows) -> Parts:
             "Leave out --task, or name the file.",
         )
     facts = _facts(wanted, dict(loaded.fingerprints)) | {"terms": loaded.data.terms}
-    dev, test = loaded.dev[: wanted.dev], loaded.test[: wanted.test]
-    return Parts(loaded.task, _whole_groups(loaded), dev, test, facts, loaded.notes)
+    train, dev = _whole_groups(loaded)
+    return Parts(loaded.task, train, dev[: wanted.dev], loaded.test[: wanted.test], facts, loaded.notes)
 
 
-def _whole_groups(loaded: LoadedSet) -> tuple[Sample, ...]:
-    """Return the pool without rows whose group is in dev or test too: not all published splits keep to groups."""
-    others = {row.group for row in (*loaded.dev, *loaded.test) if row.group}
-    return tuple(row for row in loaded.train if row.group not in others)
+def _whole_groups(loaded: LoadedSet) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Return pool and dev without rows whose group is in a later part too: not all published splits keep to groups."""
+    in_test = _groups(loaded.test)
+    dev = tuple(row for row in loaded.dev if row.group not in in_test)
+    others = in_test | _groups(loaded.dev)
+    return tuple(row for row in loaded.train if row.group not in others), dev
+
+
+def _groups(rows: Sequence[Sample]) -> set[str]:
+    return {row.group for row in rows if row.group}
 
 
 def _table(wanted: WantedRows) -> Parts:

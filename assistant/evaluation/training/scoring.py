@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.evaluation.metrics.leaderboard import summarise
-from assistant.evaluation.outcomes import Outcome, Sample
+from assistant.evaluation.outcomes import CLASSIFIER, Outcome, Sample
 from assistant.evaluation.running.classifiers import classifier_outcomes
 from assistant.finetuning.classifiers.predicting import load_classifier
-from assistant.finetuning.classifiers.saved import add_scores
+from assistant.finetuning.classifiers.saved import add_scores, classifier_folder
 from assistant.prompting.tasks import Task
 
 KEPT = (
@@ -35,6 +35,22 @@ def scored(name: str, samples: Sequence[Sample], task: Task, where: str, device:
         ClassifierError: if it cannot be loaded.
     """
     (row,) = summarise(held_out_outcomes(name, samples, task, device), task)
+    return _kept(name, row, where)
+
+
+def keep_scores(name: str, results: Sequence[Mapping[str, Any]], where: str) -> dict[str, Any]:
+    """Return a classifier's figures in the results of a run, also written into its card under `where` they are from.
+
+    Every sample of a run is held out: those that the classifier has learnt from are left out of it.
+
+    Raises:
+        ClassifierError: if it is missing.
+    """
+    own = f"{CLASSIFIER}{classifier_folder(name).name}"
+    return _kept(name, next(row for row in results if row["strategy"] == own), where)
+
+
+def _kept(name: str, row: Mapping[str, Any], where: str) -> dict[str, Any]:
     figures = {key: row[key] for key in KEPT}
     add_scores(name, {where: figures})
     return figures

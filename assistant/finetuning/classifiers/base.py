@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from assistant import paths
-from assistant.errors import ModelError, SettingError
+from assistant.errors import ClassifierError, ModelError, SettingError
 from assistant.hub import hub_reachable
 from assistant.retrieval.encoders import DEFAULT
 from assistant.retrieval.packaged import file_sha256, packaged_folder
@@ -40,7 +41,20 @@ class Base:
         """Return what others call it; a folder goes by its own name, so that no path of this machine is written."""
         if self.name == DEFAULT:
             return PUBLIC_NAME
-        return self.folder.name if Path(self.name).expanduser().is_dir() else self.name
+        return Path(os.path.abspath(self.folder)).name if self._is_folder else self.name
+
+    @property
+    def lasting_name(self) -> str:
+        """Return what it is found by from every working directory: a folder's whole path, else its name."""
+        return str(self.folder.absolute()) if self._is_folder else self.name
+
+    @property
+    def _is_folder(self) -> bool:
+        return self.name not in (DEFAULT, DEMO) and Path(self.name).expanduser().is_dir()
+
+    def facts(self) -> dict[str, str]:
+        """Return what a card says of it: `name` finds it again on this machine."""
+        return {"name": self.lasting_name, "public_name": self.public_name, "sha256": self.sha256}
 
 
 def find_base(name: str) -> Base:
@@ -58,6 +72,26 @@ def find_base(name: str) -> Base:
     if len(hashes) == 1:
         return Base(name, folder, hashes[0])
     return Base(name, folder, hashlib.sha256("\n".join(hashes).encode()).hexdigest())
+
+
+def base_again(facts: Mapping[str, Any], whose: str) -> Base:
+    """Return the model that a card's `facts` name, after checking that it is the one of then.
+
+    Args:
+        facts: As `Base.facts` returned them.
+        whose: Begins the sentence: "The classifier 'mine'".
+
+    Raises:
+        ClassifierError: if its weights are others now.
+        ModelError: if it is gone.
+    """
+    base = find_base(str(facts.get("name", "")))
+    if base.sha256 != facts.get("sha256"):
+        raise ClassifierError(
+            f"{whose} was trained on other weights than those of '{base.name}' today.",
+            "Put the old weights back, or train it again.",
+        )
+    return base
 
 
 def _folder(name: str) -> Path:
@@ -141,11 +175,13 @@ def load_body(base: Base) -> Any:
     """Return the model without any head, in fp32.
 
     Raises:
-        ModelError: if it cannot be loaded.
+        ModelError: if it cannot be loaded, or reads and writes with two separate parts.
     """
     from transformers import AutoModel
 
-    return _load(AutoModel, base.folder, base.name)
+    body = _load(AutoModel, base.folder, base.name)
+    _check_one_part(body, base.name)
+    return body
 
 
 def load_with_head(
@@ -175,11 +211,15 @@ def load_with_head(
     if attention_dropout is not None:
         head[_name_of_attention_dropout(folder, name)] = attention_dropout
     network = _load(AutoModelForSequenceClassification, folder, name, **head)
-    if network.config.is_encoder_decoder:
-        raise ModelError(f"'{name}' is an encoder-decoder model.", "Choose an encoder or a decoder-only model.")
+    _check_one_part(network, name)
     if padding is not None:
         network.config.pad_token_id = padding
     return network
+
+
+def _check_one_part(network: Any, name: str) -> None:
+    if network.config.is_encoder_decoder:
+        raise ModelError(f"'{name}' is an encoder-decoder model.", "Choose an encoder or a decoder-only model.")
 
 
 def _name_of_attention_dropout(folder: Path, name: str) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from assistant.errors import ClassifierError
 from assistant.finetuning.classifiers import methods, network, trainer
-from assistant.finetuning.classifiers.base import Base, find_base, load_tokenizer, load_with_head
+from assistant.finetuning.classifiers.base import base_again, load_tokenizer, load_with_head
 from assistant.finetuning.classifiers.batches import precision
 from assistant.finetuning.classifiers.features import Head
 from assistant.finetuning.classifiers.rows import Inputs, encode
@@ -81,23 +81,13 @@ def load_classifier(name: str, device: str = "auto") -> Classifier:
         if loaded.config.num_labels != len(saved.labels):
             raise ClassifierError(f"The head of '{saved.name}' has {loaded.config.num_labels} labels.")
         return Classifier(saved, _scorer(saved, loaded, tokenizer, device))
-    base = _base(saved)
+    base = base_again(saved.record["base"], f"The classifier '{saved.name}'")
     if settings.method == methods.FEATURE_BASED:
         body, head = load_features_body(base, settings), Head.load(saved.model_folder, len(saved.labels))
         return Classifier(saved, lambda inputs: head.log_probabilities(body.vectors(inputs, saved.fields)))
     tokenizer = load_tokenizer(saved.model_folder, saved.name)
     loaded = network.load_adapted(base, tokenizer, saved.labels, saved.model_folder)
     return Classifier(saved, _scorer(saved, loaded, tokenizer, device))
-
-
-def _base(saved: SavedClassifier) -> Base:
-    base = find_base(str(saved.record["base"].get("name", "")))
-    if base.sha256 != saved.record["base"].get("sha256"):
-        raise ClassifierError(
-            f"The classifier '{saved.name}' was trained on other weights than those of '{base.name}' today.",
-            "Put the old weights back, or train it again.",
-        )
-    return base
 
 
 def _scorer(saved: SavedClassifier, loaded: Any, tokenizer: Any, device: str) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 FILE = "progress.jsonl"
+SPENT = "seconds.json"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,33 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
+
+
+class Spent:
+    """The seconds of a training, those of earlier processes included: as many as its last checkpoint had taken."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before = _seconds_in(folder)
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of all processes so far."""
+        return round(self._before + time.monotonic() - self._began, 1)
+
+    def keep(self) -> None:
+        """Write them down for the process that goes on."""
+        draft = self._folder / f".{SPENT}.tmp"
+        draft.write_text(json.dumps(self.seconds), encoding="utf-8")
+        os.replace(draft, self._folder / SPENT)
+
+
+def _seconds_in(folder: Path) -> float:
+    try:
+        return float(json.loads((folder / SPENT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return 0.0  # none before, or a training that was begun by a version that kept none
 
 
 def _minutes(seconds: float) -> str:

@@ -19,7 +19,7 @@ from assistant.errors import RunProblem, SettingError
 from assistant.finetuning.classifiers import progress
 from assistant.finetuning.classifiers.base import without_bars
 from assistant.finetuning.classifiers.batches import trainer_of_like_lengths, uses_bfloat16
-from assistant.finetuning.classifiers.progress import Progress, Tell
+from assistant.finetuning.classifiers.progress import Progress, Spent, Tell
 from assistant.finetuning.classifiers.settings import ClassifierSettings
 
 SAVE_EVERY_S = 60.0
@@ -38,6 +38,7 @@ def make_trainer(
     folder: Path,
     stop: Event,
     tell: Tell | None,
+    spent: Spent,
 ) -> Any:
     """Return the Trainer of a classifier, its checkpoints and its progress in `folder`."""
     from transformers import EarlyStoppingCallback, TrainingArguments
@@ -52,7 +53,7 @@ def make_trainer(
         eval_dataset=sorted(dev, key=lambda row: len(row["input_ids"])),
         data_collator=collator,
         compute_metrics=_accuracy,
-        callbacks=[EarlyStoppingCallback(settings.patience), watch(folder, stop, tell)],
+        callbacks=[EarlyStoppingCallback(settings.patience), watch(folder, stop, tell, spent)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -113,7 +114,8 @@ def arguments(settings: Schedule, folder: Path, rows: int, dtype: str = "auto") 
         "metric_for_best_model": "loss",
         "greater_is_better": False,
         "restore_callback_states_from_checkpoint": True,
-        # A line for every step, so that a checkpoint never stands between two lines, and a resumed curve is the same.
+        # A line for every step, or for some and at the end of every pass: no checkpoint stands between two lines, and
+        # a resumed curve is the same.
         "logging_steps": -(-steps // _MOST_LINES),
         "dataloader_pin_memory": False,
         "report_to": "none",
@@ -121,11 +123,11 @@ def arguments(settings: Schedule, folder: Path, rows: int, dtype: str = "auto") 
     }
 
 
-def watch(folder: Path, stop: Event, tell: Tell | None) -> Any:
+def watch(folder: Path, stop: Event, tell: Tell | None, spent: Spent) -> Any:
     """Return the callback that tells and writes how far a training is, saves in time, and stops on request."""
     from transformers import TrainerCallback
 
-    eyes = _Eyes(folder, stop, tell)
+    eyes = _Eyes(folder, stop, tell, spent)
 
     class Watch(TrainerCallback):  # type: ignore[misc]
         """What the Trainer calls."""
@@ -186,8 +188,8 @@ def _accuracy(predicted: Any) -> dict[str, float]:
 class _Eyes:
     """Tells and writes how far training is, saves in time, and stops on request with a checkpoint."""
 
-    def __init__(self, folder: Path, stop: Event, tell: Tell | None) -> None:
-        self._folder, self._stop, self._tell = folder, stop, tell
+    def __init__(self, folder: Path, stop: Event, tell: Tell | None, spent: Spent) -> None:
+        self._folder, self._stop, self._tell, self._spent = folder, stop, tell, spent
         self._began = self._saved = time.monotonic()
         self._first = 0
         self._paused = False
@@ -228,15 +230,21 @@ class _Eyes:
             control.should_save = True
 
     def pass_ended(self, control: Any) -> None:
-        """Keep the Trainer from taking a stop for the end of a pass: evaluating would count against patience."""
+        """End every pass with a line of the curve; but a pause within a pass must not be taken for its end.
+
+        Evaluating there would count against patience.
+        """
         if self._paused:
             control.should_evaluate = control.should_save = control.should_log = False
-        elif self._stop.is_set():
+            return
+        control.should_log = True
+        if self._stop.is_set():
             control.should_training_stop = True
 
     def saved(self) -> None:
-        """Remember when a checkpoint was written."""
+        """Remember when a checkpoint was written, and what it took to come there."""
         self._saved = time.monotonic()
+        self._spent.keep()
 
 
 def _rounded(value: float | None) -> float | None:

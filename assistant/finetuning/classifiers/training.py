@@ -18,7 +18,7 @@ from assistant import paths
 from assistant.errors import DataError
 from assistant.finetuning.classifiers import features, methods, network, progress, trainer
 from assistant.finetuning.classifiers.base import Base, find_base, load_body, load_tokenizer, without_bars
-from assistant.finetuning.classifiers.progress import Progress, Tell
+from assistant.finetuning.classifiers.progress import Progress, Spent, Tell
 from assistant.finetuning.classifiers.rows import TrainingRows, examples
 from assistant.finetuning.classifiers.saved import MODEL, SavedClassifier, check_free, publish
 from assistant.finetuning.classifiers.settings import ClassifierSettings
@@ -31,10 +31,15 @@ _LIBRARIES = ("shotwise", "torch", "transformers", "peft", "scikit-learn", "safe
 
 @dataclass(frozen=True)
 class Paused:
-    """A training that was stopped before its end, with a checkpoint to go on from."""
+    """A training that was stopped before its end, with a checkpoint to go on from, if it had learnt anything."""
 
     step: int
+    """That is gone on from; 0: from the beginning."""
     steps: int
+
+
+class _Stopped(Exception):
+    """A stop that was asked for while texts were read."""
 
 
 def train_classifier(
@@ -73,15 +78,14 @@ def train_classifier(
 def _trained(
     rows: TrainingRows, settings: ClassifierSettings, name: str, base: Base, work: Path, stop: Event, tell: Tell | None
 ) -> SavedClassifier | Paused:
-    began = time.monotonic()
+    spent = Spent(work)
     if settings.method == methods.FEATURE_BASED:
-        record = _fit(rows, settings, base, work, stop, tell)
+        trained = _fit(rows, settings, base, work, stop, tell)
     else:
-        trained = _train(rows, settings, base, work, stop, tell)
-        if isinstance(trained, Paused):
-            return trained
-        record = trained
-    record |= _origins(rows, settings, base) | {"seconds": round(time.monotonic() - began, 1)}
+        trained = _train(rows, settings, base, work, stop, tell, spent)
+    if isinstance(trained, Paused):
+        return trained
+    record = trained | _origins(rows, settings, base) | {"seconds": spent.seconds}
     saved = publish(work / "draft", record, marks_of((*rows.train, *rows.dev)), name)
     shutil.rmtree(work)
     return saved
@@ -95,7 +99,7 @@ def _origins(rows: TrainingRows, settings: ClassifierSettings, base: Base) -> di
         "fields": list(rows.fields),
         "labels": list(rows.labels),
         "settings": settings.to_json(),
-        "base": {"name": base.name, "public_name": base.public_name, "sha256": base.sha256},
+        "base": base.facts(),
         "data": {**rows.facts, **_row_facts(rows)},
         "scores": {},
         "versions": {library: importlib.metadata.version(library) for library in _LIBRARIES},
@@ -123,7 +127,13 @@ def work_folder(name: str) -> Path:
 
 
 def _train(
-    rows: TrainingRows, settings: ClassifierSettings, base: Base, work: Path, stop: Event, tell: Tell | None
+    rows: TrainingRows,
+    settings: ClassifierSettings,
+    base: Base,
+    work: Path,
+    stop: Event,
+    tell: Tell | None,
+    spent: Spent,
 ) -> dict[str, Any] | Paused:
     """Train by gradient descent; save the best pass into the draft and return its part of the record."""
     from transformers import DataCollatorWithPadding
@@ -136,7 +146,8 @@ def _train(
         for part in (rows.train, rows.dev)
     )
     counts = network.parameter_counts(learning)
-    runner = trainer.make_trainer(learning, DataCollatorWithPadding(tokenizer), train, dev, settings, work, stop, tell)
+    collator = DataCollatorWithPadding(tokenizer)
+    runner = trainer.make_trainer(learning, collator, train, dev, settings, work, stop, tell, spent)
     trainer.run(runner, settings.patience, work)
     state = runner.state
     if stop.is_set() and state.global_step < state.max_steps:
@@ -169,7 +180,7 @@ def _save(trained: Any, tokenizer: Any, base: Base, folder: Path) -> None:
 
 def _fit(
     rows: TrainingRows, settings: ClassifierSettings, base: Base, work: Path, stop: Event, tell: Tell | None
-) -> dict[str, Any]:
+) -> dict[str, Any] | Paused:
     """Fit a logistic regression on vectors; save it into the draft and return its part of the record."""
     body = load_features_body(base, settings)
     parts = [[row.inputs for row in part] for part in (rows.train, rows.dev)]
@@ -178,12 +189,16 @@ def _fit(
 
     def told(done: int, of: int) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt  # nothing is learnt before all is read, so there is nothing to keep
+            raise _Stopped
         if tell is not None:
             spent = time.monotonic() - began
             tell(Progress(done, of, 0.0, spent, (of - done) * spent / done))
 
-    train, dev = (body.vectors(part, rows.fields, told) for part in parts)
+    try:
+        train, dev = (body.vectors(part, rows.fields, told) for part in parts)
+    except _Stopped:
+        # Nothing is learnt before all is read, so there is nothing to keep.
+        return Paused(0, sum(map(len, parts)))
     if train.shape[1] != dev.shape[1]:
         raise DataError("Training rows and rows kept aside have vectors of different widths.")
     head, tried, best = features.fit_head(train, numbers[0], dev, numbers[1], len(rows.labels))
@@ -207,7 +222,7 @@ def load_features_body(base: Base, settings: ClassifierSettings) -> features.Bod
     """Return the model that texts are turned into vectors by.
 
     Raises:
-        ModelError: if it cannot be loaded.
+        ModelError: if it cannot be loaded, or is an encoder-decoder model.
     """
     tokenizer = load_tokenizer(base.folder, base.name)
     body = load_body(base).to(trainer.chosen_device(settings.device)).eval()

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from assistant.errors import UnknownName
 
 LABELS, PAIRS = "labels", "pairs"
+BY_LABEL = "group_by_label"
+"""The sampler whose batches have two rows at least of each of two labels at least."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ LOSSES: Mapping[str, Loss] = {
             "batch-hard",
             kind="BatchHardSoftMarginTripletLoss",
             rows=LABELS,
-            sampler="group_by_label",
+            sampler=BY_LABEL,
             about="Of every batch, each text is drawn to its farthest fellow and away from its nearest stranger.",
             source="Hermans et al. 2017, In Defense of the Triplet Loss for Person Re-Identification",
         ),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.errors import DataError, SettingError
 from assistant.evaluation.outcomes import Sample
 from assistant.finetuning.classifiers.rows import TrainingRows, texts_of
-from assistant.finetuning.encoders.losses import DEFAULTS, LABELS, PAIRS, Loss, find_loss
+from assistant.finetuning.encoders.losses import BY_LABEL, DEFAULTS, LABELS, PAIRS, Loss, find_loss
 from assistant.finetuning.encoders.settings import ALIKE, EncoderTraining
 
 _PARTNERS = 2
@@ -22,7 +23,8 @@ def loss_for(rows: TrainingRows, settings: EncoderTraining) -> Loss:
     """Return the loss that is used on these rows.
 
     Raises:
-        SettingError: if the named one needs other rows.
+        SettingError: if the named one needs other rows, or other batches.
+        DataError: if its batches cannot be made of them.
     """
     kind = LABELS if len(rows.fields) == 1 else PAIRS
     loss = find_loss(settings.loss or DEFAULTS[kind])
@@ -32,7 +34,28 @@ def loss_for(rows: TrainingRows, settings: EncoderTraining) -> Loss:
             f"The loss '{loss.name}' learns from {needed[loss.rows]}; the task '{rows.task}' has {needed[kind]}.",
             f"Choose '{DEFAULTS[kind]}', or leave --loss out.",
         )
+    if loss.sampler == BY_LABEL:
+        _check_batches(rows, loss, settings)
     return loss
+
+
+def _check_batches(rows: TrainingRows, loss: Loss, settings: EncoderTraining) -> None:
+    """Refuse what batches with two rows of each of two labels cannot be made of."""
+    if settings.batch_size < 4 or settings.batch_size % 2:
+        raise SettingError(
+            f"The loss '{loss.name}' needs an even batch size of at least 4, not {settings.batch_size}.",
+            "Change --batch-size, or choose --loss contrastive.",
+        )
+    for part, what, hint in (
+        (rows.train, "rows to train on", "Give more rows"),
+        (rows.dev, "rows kept aside", "Raise --dev-rows, give more rows"),
+    ):
+        counts = Counter(row.targets[0] for row in part)
+        if sum(count >= 2 for count in counts.values()) < 2:
+            raise DataError(
+                f"The loss '{loss.name}' needs two rows of each of two labels; the {what} ({len(part)}) lack them.",
+                f"{hint}, or choose --loss contrastive.",
+            )
 
 
 def columns(rows: TrainingRows, part: Sequence[Sample], loss: Loss, settings: EncoderTraining) -> Columns:

@@ -8,6 +8,7 @@ from typing import Any
 from assistant.errors import SettingError
 from assistant.finetuning.classifiers.settings import DEVICES
 from assistant.finetuning.encoders.losses import find_loss
+from assistant.generation.sources import DEMO
 from assistant.settings import EncoderSettings
 
 ALIKE = ("yes", "entailment", "equivalent", "true")
@@ -49,6 +50,11 @@ class EncoderTraining:
         """Check names and ranges."""
         if self.loss is not None:
             find_loss(self.loss)
+        if self.encoder == DEMO:
+            raise SettingError(
+                f"The built-in chat model '{DEMO}' is no sentence encoder.",
+                f"Choose --encoder {EncoderSettings.encoder}, a folder or a hub id.",
+            )
         if self.device not in DEVICES:
             raise SettingError(f"There is no device '{self.device}'.", f"Choose from: {', '.join(DEVICES)}.")
         for name, least, most in (

@@ -22,7 +22,7 @@ from assistant.errors import ClassifierError, ModelError
 from assistant.evaluation.outcomes import Sample
 from assistant.finetuning.classifiers import progress, trainer
 from assistant.finetuning.classifiers.base import Base, find_base, quiet_loading
-from assistant.finetuning.classifiers.progress import Tell
+from assistant.finetuning.classifiers.progress import Spent, Tell
 from assistant.finetuning.classifiers.rows import TrainingRows
 from assistant.finetuning.classifiers.training import Paused
 from assistant.finetuning.encoders.losses import Loss
@@ -90,11 +90,11 @@ def _trained(
     tell: Tell | None,
 ) -> SavedEncoder | Paused:
     base, loss = begun
-    began = time.monotonic()
+    spent = Spent(work)
     model = _load(base, settings)
     window = model.max_seq_length
     model.max_seq_length = min(settings.max_tokens, window or settings.max_tokens)
-    runner = _trainer(model, rows, loss, settings, work, stop, tell)
+    runner = _trainer(model, rows, loss, settings, work, stop, tell, spent)
     trainer.run(runner, settings.patience, work)
     state = runner.state
     if stop.is_set() and state.global_step < state.max_steps:
@@ -103,7 +103,7 @@ def _trained(
     model.max_seq_length = window
     record = _origins(rows, settings, base, loss) | {
         "name": folder.name,
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": spent.seconds,
         "steps": state.global_step,
         "best": {"step": state.best_global_step, "dev_loss": state.best_metric},
         "curve": progress.thinned(progress.read(work)),
@@ -187,7 +187,7 @@ def _origins(rows: TrainingRows, settings: EncoderTraining, base: Base, loss: Lo
         "task": rows.task,
         "loss": {"name": loss.name, "class": loss.kind},
         "settings": settings.to_json(),
-        "base": {"name": base.name, "public_name": base.public_name, "sha256": base.sha256},
+        "base": base.facts(),
         "data": {**rows.facts, "rows": len(rows.train), "dev_rows": len(rows.dev), "rows_sha256": rows.sha256},
         "trained_on": marks_of((*rows.train, *rows.dev)),
         "versions": {library: importlib.metadata.version(library) for library in _LIBRARIES},
@@ -221,7 +221,14 @@ def _load(base: Base, settings: EncoderTraining) -> Any:
 
 
 def _trainer(
-    model: Any, rows: TrainingRows, loss: Loss, settings: EncoderTraining, work: Path, stop: Event, tell: Tell | None
+    model: Any,
+    rows: TrainingRows,
+    loss: Loss,
+    settings: EncoderTraining,
+    work: Path,
+    stop: Event,
+    tell: Tell | None,
+    spent: Spent,
 ) -> Any:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
@@ -239,7 +246,7 @@ def _trainer(
         train_dataset=train,
         eval_dataset=dev,
         loss=getattr(losses, loss.kind)(model),
-        callbacks=[EarlyStoppingCallback(settings.patience), trainer.watch(work, stop, tell)],
+        callbacks=[EarlyStoppingCallback(settings.patience), trainer.watch(work, stop, tell, spent)],
     )
     runner.remove_callback(PrinterCallback)
     return runner

@@ -6,6 +6,7 @@ from threading import Event
 import pytest
 
 from assistant.answering import Assistant
+from assistant.errors import SettingError
 from assistant.evaluation.training.neighbours import Shown, effect_of_encoder, index_of
 from assistant.generation.chat_model import ScriptedModel
 from assistant.prompting.tasks import load_task
@@ -41,6 +42,12 @@ def test_an_index_of_that_name_is_neither_built_over_nor_deleted():
     with index_of("x-before", "toy", reviews(4), task) as mine, index_of("x-before", "toy", rows, task) as other:
         assert mine.name != other.name
         assert (len(mine), len(other)) == (4, 10)
+
+
+def test_a_vote_of_no_rows_is_refused():
+    with pytest.raises(SettingError, match="At least 1 of the nearest rows"):
+        effect_of_encoder("x", ("toy", "toy"), reviews(8), reviews(4, prefix="t"), load_task("sentiment"), k=0)
+    assert not list_indexes()
 
 
 def test_the_difference_is_after_less_before_and_no_index_is_left(bert):

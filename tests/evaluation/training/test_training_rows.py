@@ -68,6 +68,33 @@ def test_pairs_of_a_known_set_keep_to_their_groups():
     assert not others & {row.group for row in parts.train}
 
 
+def test_a_known_set_whose_published_parts_share_groups_is_cut_by_whole_groups(home):
+    """As in RTE: dev is cut from train, and some premises of train stand in the published test part as well."""
+
+    def pairs(first, last):
+        rows = [
+            {
+                "id": f"{first}-{at}-{kind}",
+                "premise": f"premise {at}",
+                "hypothesis": f"{kind} of {first}",
+                "label": kind,
+            }
+            for at in range(first, last)
+            for kind in ("entailment", "not_entailment")
+        ]
+        return "\n".join(map(json.dumps, rows))
+
+    (home / "rte").mkdir()
+    (home / "rte" / "train.jsonl").write_text(pairs(0, 400), encoding="utf-8")
+    (home / "rte" / "validation.jsonl").write_text(pairs(300, 500), encoding="utf-8")
+    parts = read_parts(WantedRows("rte", data_dir=str(home)))
+    train, dev, test = ({row.group for row in part} for part in (parts.train, parts.dev, parts.test))
+    assert train
+    assert dev
+    assert not dev & test
+    assert not train & (dev | test)
+
+
 @pytest.mark.parametrize(
     ("values", "error", "said"),
     [

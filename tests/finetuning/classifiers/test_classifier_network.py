@@ -13,7 +13,9 @@ from assistant.finetuning.classifiers.network import (
     parameter_counts,
 )
 from assistant.finetuning.classifiers.settings import ClassifierSettings
-from tests.tiny_models import LAYERS, PLACES, WIDTH, save_bert
+from assistant.finetuning.classifiers.training import train_classifier
+from tests.generation.tiny_models import save_model
+from tests.tiny_models import LAYERS, PLACES, WIDTH, review_rows, save_bert
 
 LABELS = ("negative", "positive")
 
@@ -158,8 +160,16 @@ def test_a_model_of_two_parts_is_refused(tmp_path):
     shape = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 20}
     heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
     BartModel(BartConfig(**shape, **heads)).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="encoder-decoder"):
+    with pytest.raises(ModelError, match="'bart' is an encoder-decoder model"):
         load_with_head(tmp_path, "bart", LABELS, 1)
+
+
+def test_a_frozen_body_of_two_parts_is_refused_in_the_same_sentence(tmp_path, settings):
+    t5 = str(save_model("t5", tmp_path / "t5"))
+    for method in ("full", "feature-based"):
+        with pytest.raises(ModelError, match=r"'.*t5' is an encoder-decoder model") as error:
+            train_classifier(review_rows(), settings(method, encoder=t5), method)
+        assert error.value.hint == "Choose an encoder or a decoder-only model."
 
 
 def test_a_pickled_model_is_refused(tmp_path):

@@ -1,18 +1,23 @@
 """Training, saving, loading and predicting with every method, on tiny models."""
 
 import json
+import shutil
+from pathlib import Path
 from threading import Event
 
 import numpy as np
 import pytest
 
 from assistant.errors import ClassifierError, RunProblem, TrainingError
+from assistant.finetuning.classifiers import trainer
 from assistant.finetuning.classifiers.methods import METHODS
 from assistant.finetuning.classifiers.predicting import load_classifier
+from assistant.finetuning.classifiers.progress import SPENT
 from assistant.finetuning.classifiers.saved import classifier_names, open_classifier
 from assistant.finetuning.classifiers.training import Paused, train_classifier, work_folder
 from tests.tiny_models import pair_rows, review_rows, reviews
 
+README = Path(__file__).resolve().parents[3] / "README.md"
 TEST = [row.inputs for row in reviews(20, prefix="t")]
 
 
@@ -41,6 +46,15 @@ def test_what_can_be_learnt_is_learnt(method, settings):
         review_rows(128, 16), settings(method, epochs=16, patience=8, learning_rate=0.005, rank=16), "mine"
     )
     assert right(load_classifier("mine"), reviews(40, prefix="t")) > 0.9
+
+
+def test_a_logistic_regression_is_saved_as_the_one_file_that_the_readme_names(settings):
+    from safetensors.numpy import load_file
+
+    saved = train_classifier(review_rows(), settings("feature-based"), "mine")
+    (file,) = saved.model_folder.iterdir()
+    assert set(load_file(file)) == {"coefficients", "intercepts"}
+    assert f"`{file.name}`" in README.read_text(encoding="utf-8")
 
 
 def test_a_pair_is_learnt_and_told(settings):
@@ -185,10 +199,64 @@ def test_a_stopped_training_goes_on_to_the_same_weights_with_the_same_curve(meth
     parts = train_classifier(review_rows(), settings(method), "parts", resume=True)
     weights = "model.safetensors" if method == "full" else "adapter_model.safetensors"
     assert parts.record["files"][weights] == whole.record["files"][weights]
+    assert len(curve(whole)) == 12 + 3
+    assert curve(whole) == curve(parts)
+
+
+def test_a_stopped_reading_of_texts_ends_as_a_pause_and_begins_anew(settings):
+    stop, tell = stop_at(1)
+    paused = train_classifier(review_rows(), settings("feature-based"), "mine", stop=stop, tell=tell)
+    assert paused == Paused(0, 32 + 12)
+    assert not classifier_names()
+    whole = train_classifier(review_rows(), settings("feature-based"), "whole")
+    saved = train_classifier(review_rows(), settings("feature-based"), "mine", resume=True)
+    assert saved.record["files"] == whole.record["files"]
+
+
+def curve(saved):
     told = ("step", "loss", "dev_loss", "dev_accuracy", "rate")
-    curves = [[{name: line.get(name) for name in told} for line in one.record["curve"]] for one in (whole, parts)]
-    assert len(curves[0]) == 12 + 3
-    assert curves[0] == curves[1]
+    return [{name: line.get(name) for name in told} for line in saved.record["curve"]]
+
+
+@pytest.fixture
+def three_steps_a_line(monkeypatch):
+    """Fifteen steps in passes of five, with at most five lines: passes end between two of them."""
+    monkeypatch.setattr(trainer, "_MOST_LINES", 5)
+    return review_rows(40)
+
+
+@pytest.mark.parametrize(("step", "end"), [(3, 5), (5, 6), (6, 9)])
+def test_a_curve_of_several_steps_a_line_goes_on_as_it_would_have(step, end, settings, three_steps_a_line):
+    whole = train_classifier(three_steps_a_line, settings("full"), "whole")
+    assert [line["step"] for line in whole.record["curve"] if "loss" in line] == [3, 5, 6, 9, 10, 12, 15]
+    stop, tell = stop_at(step)
+    paused = train_classifier(three_steps_a_line, settings("full"), "parts", stop=stop, tell=tell)
+    assert paused.step == end
+    assert curve(train_classifier(three_steps_a_line, settings("full"), "parts", resume=True)) == curve(whole)
+
+
+@pytest.mark.parametrize("step", [6, 9, 12])
+def test_a_checkpoint_in_time_stands_at_a_line_too(step, settings, three_steps_a_line, monkeypatch):
+    whole = train_classifier(three_steps_a_line, settings("full"), "whole")
+
+    def killed(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "SAVE_EVERY_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(three_steps_a_line, settings("full"), "parts", tell=killed)
+    assert curve(train_classifier(three_steps_a_line, settings("full"), "parts", resume=True)) == curve(whole)
+
+
+def test_the_seconds_of_a_training_that_was_gone_on_with_are_those_of_all_its_processes(settings):
+    stop, tell = stop_at(5)
+    train_classifier(review_rows(), settings("full"), "mine", stop=stop, tell=tell)
+    kept = work_folder("mine") / SPENT
+    assert json.loads(kept.read_text()) > 0
+    kept.write_text("1000.0")
+    saved = train_classifier(review_rows(), settings("full"), "mine", resume=True)
+    assert 1000 < saved.record["seconds"] < 2000
 
 
 ENDS = {
@@ -276,6 +344,19 @@ def test_a_classifier_is_replaced_only_when_that_is_asked_for(settings, home):
     with pytest.raises(ClassifierError, match="something else"):
         train_classifier(review_rows(), settings("feature-based"), "lora", replace=True)
     assert [one.name for one in (home / "adapters").iterdir() if one.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(("place", "name"), [("work", "./dm"), ("work", "../work/dm"), ("work/dm", ".")])
+def test_a_base_that_was_given_by_a_relative_path_is_found_from_everywhere(
+    place, name, settings, home, bert, monkeypatch
+):
+    shutil.copytree(bert, home / "work" / "dm")
+    monkeypatch.chdir(home / place)
+    saved = train_classifier(review_rows(), settings("lora", encoder=name, epochs=1), "mine")
+    assert saved.record["base"]["public_name"] == "dm"
+    assert json.loads((saved.model_folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "dm"
+    monkeypatch.chdir(home)
+    assert load_classifier("mine").predict(TEST)
 
 
 def test_where_the_base_model_lies_is_not_written_into_the_adapter(settings, bert):

@@ -1,5 +1,6 @@
 """Fine-tuning an encoder: what it learns from, what comes out, and that an index takes it."""
 
+import json
 from threading import Event
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from assistant.errors import ClassifierError, DataError, SettingError
 from assistant.evaluation.outcomes import Sample
+from assistant.finetuning.classifiers.progress import SPENT
 from assistant.finetuning.classifiers.rows import TrainingRows
 from assistant.finetuning.classifiers.training import Paused
 from assistant.finetuning.encoders import training
@@ -73,16 +75,20 @@ def test_an_index_takes_it_and_knows_its_weights(settings, home):
     assert index.manifest.encoder["sha256"]
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(settings):
+def test_a_stopped_training_goes_on_to_the_same_weights_and_counts_all_its_seconds(settings, home):
     whole = train_encoder(review_rows(), settings(), "whole")
     stop = Event()
     paused = train_encoder(review_rows(), settings(), "parts", stop=stop, tell=lambda told: stop.set())
     assert isinstance(paused, Paused)
+    kept = home / "runs" / "encoders" / "parts" / SPENT
+    assert json.loads(kept.read_text()) > 0
+    kept.write_text("1000.0")
     parts = train_encoder(review_rows(), settings(), "parts", resume=True)
     weights = [(one.folder / "model.safetensors").read_bytes() for one in (whole, parts)]
     assert weights[0] == weights[1]
     losses = [[line.get("loss") for line in one.record["curve"]] for one in (whole, parts)]
     assert losses[0] == losses[1]
+    assert 1000 < parts.record["seconds"] < 2000
 
 
 @pytest.mark.parametrize("loss", ["batch-hard", "ranking"])
@@ -147,6 +153,23 @@ def test_a_loss_for_other_rows_is_refused():
         loss_for(pair_rows(), EncoderTraining(loss="batch-hard"))
 
 
+@pytest.mark.parametrize(
+    ("train", "dev", "said"), [(3, 12, r"rows to train on \(3\)"), (32, 1, r"rows kept aside \(1\)")]
+)
+def test_too_few_rows_of_a_label_are_refused_before_anything_is_written(train, dev, said, settings, home):
+    with pytest.raises(DataError, match=said) as error:
+        train_encoder(review_rows(train, dev), settings("batch-hard"), "mine")
+    assert "--loss contrastive" in error.value.hint
+    assert not list(home.iterdir())
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_batch_that_cannot_hold_two_rows_of_two_labels_is_refused(size):
+    with pytest.raises(SettingError, match="even batch size"):
+        loss_for(review_rows(), EncoderTraining(batch_size=size))
+    assert loss_for(review_rows(), EncoderTraining(batch_size=size, loss="contrastive"))
+
+
 def test_a_name_that_is_taken_is_refused(settings, home):
     train_encoder(review_rows(), settings(), "mine")
     with pytest.raises(ClassifierError, match="already"):
@@ -158,7 +181,10 @@ def test_a_name_that_is_taken_is_refused(settings, home):
         open_encoder("yours")
 
 
-@pytest.mark.parametrize("values", [{"batch_size": 1}, {"passes": 0}, {"rate": 0.0}, {"device": "x"}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "values",
+    [{"batch_size": 1}, {"passes": 0}, {"rate": 0.0}, {"device": "x"}, {"seed": -1}, {"encoder": "demo"}],
+)
 def test_settings_out_of_range_are_refused(values):
     with pytest.raises(SettingError):
         EncoderTraining(**values)
