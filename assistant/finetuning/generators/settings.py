@@ -8,7 +8,6 @@ from typing import Any
 from assistant.errors import SettingError, UnknownName
 from assistant.finetuning.generators.methods import Method, find_method
 from assistant.generation.adapters import MAX_RANK
-from assistant.prompting.strategies import find_strategy
 from assistant.settings import DEFAULT_STRATEGY, DTYPES, RetrievalSettings
 
 TARGETS = ("attention", "all-linear")
@@ -78,7 +77,7 @@ class GeneratorSettings:
         """Check ranges, names, and what contradicts each other."""
         if self.k and self.strategy == DEFAULT_STRATEGY:
             object.__setattr__(self, "strategy", _RETRIEVED)
-        if not self.k and find_strategy(self.strategy).needs_index:
+        if not self.k and self._retrieves:
             object.__setattr__(self, "k", RetrievalSettings.k)
         method = find_method(self.method)
         _named("choice of targets", self.targets, TARGETS)
@@ -86,6 +85,15 @@ class GeneratorSettings:
         self._check_numbers()
         self._check_shares()
         self._check_together(method)
+
+    @property
+    def _retrieves(self) -> bool:
+        if self.strategy == DEFAULT_STRATEGY:
+            return False
+        # It brings jinja2, which nobody needs who only asks for help.
+        from assistant.prompting.strategies import find_strategy
+
+        return find_strategy(self.strategy).needs_index
 
     @property
     def table_row(self) -> Method:
@@ -131,7 +139,7 @@ class GeneratorSettings:
         )
         _require(0 <= self.k <= 64, f"k must be between 0 and 64, not {self.k}.")
         _require(
-            not self.k or find_strategy(self.strategy).needs_index,
+            not self.k or self._retrieves,
             f"The strategy '{self.strategy}' retrieves no demonstrations.",
             f"Leave out -k, or choose --strategy {_RETRIEVED}.",
         )
