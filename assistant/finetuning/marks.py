@@ -43,19 +43,28 @@ class Marks:
             frozenset(group_mark(row.group) for row in rows if row.group),
         )
 
+    def __or__(self, other: Marks) -> Marks:
+        """Return the marks of what either was made from."""
+        return Marks(self.texts | other.texts, self.groups | other.groups)
+
     def know(self, row: Marked) -> bool:
         """Return whether the row, or another of its group, was learnt from."""
         return text_mark(row.inputs) in self.texts or bool(row.group and group_mark(row.group) in self.groups)
 
-
-def marks_of(rows: Iterable[Marked]) -> dict[str, list[str]]:
-    """Return short hashes of the rows' texts and groups, as they are written beside what was trained."""
-    marks = Marks.of(rows)
-    return {"texts": sorted(marks.texts), "groups": sorted(marks.groups)}
+    def to_json(self) -> dict[str, list[str]]:
+        """Return the marks as they are written beside what was trained."""
+        return {"texts": sorted(self.texts), "groups": sorted(self.groups)}
 
 
-def read_marks(folder: Path) -> Marks:
-    """Return the marks in the folder of what was trained; none if it has no such file."""
+def write_marks(folder: Path, marks: Marks) -> None:
+    """Write the marks into the folder of what was trained."""
+    (folder / FILE).write_text(json.dumps(marks.to_json()) + "\n", encoding="utf-8")
+
+
+def read_marks(folder: Path | None) -> Marks:
+    """Return the marks in the folder of what was trained; none without a folder, or if it has no such file."""
+    if folder is None:
+        return Marks()
     try:
         found: Any = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return Marks(frozenset(found["texts"]), frozenset(found["groups"]))

@@ -29,7 +29,7 @@ from assistant.finetuning.encoders.losses import Loss
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
 from assistant.finetuning.locking import training_in
-from assistant.finetuning.marks import Marks, marks_of
+from assistant.finetuning.marks import Marks
 from assistant.retrieval.encoders import TAUGHT
 
 CARD = TAUGHT
@@ -189,7 +189,7 @@ def _origins(rows: TrainingRows, settings: EncoderTraining, base: Base, loss: Lo
         "settings": settings.to_json(),
         "base": {"name": base.name, "public_name": base.public_name, "sha256": base.sha256},
         "data": {**rows.facts, "rows": len(rows.train), "dev_rows": len(rows.dev), "rows_sha256": rows.sha256},
-        "trained_on": marks_of((*rows.train, *rows.dev)),
+        "trained_on": Marks.of((*rows.train, *rows.dev)).to_json(),
         "versions": {library: importlib.metadata.version(library) for library in _LIBRARIES},
     }
 
