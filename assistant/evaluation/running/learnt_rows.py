@@ -9,9 +9,9 @@ from pathlib import Path
 
 from assistant.errors import DataError
 from assistant.evaluation.running.wanted import Found
-from assistant.finetuning.marks import read_marks
+from assistant.finetuning.marks import Marks, read_marks
 from assistant.generation.adapters import find_adapter
-from assistant.generation.loading import SCRIPTED
+from assistant.generation.loading import DEMO, SCRIPTED
 from assistant.settings import NO_ADAPTER, ModelSettings
 
 
@@ -21,8 +21,7 @@ def unseen(data: Found, model: ModelSettings | None) -> Found:
     Raises:
         AdapterError: if there is no such adapter; DataError: if no sample is left.
     """
-    for name, folder in _folders(model) if model and model.model != SCRIPTED else ():
-        marks = read_marks(folder)
+    for name, marks in learnt_by(model):
         kept = tuple(sample for sample in data.samples if not marks.know(sample))
         if not kept:
             raise DataError(f"Every sample is one that '{name}' has learnt from.", "Name rows that it has never seen.")
@@ -35,11 +34,17 @@ def unseen(data: Found, model: ModelSettings | None) -> Found:
     return data
 
 
-def _folders(model: ModelSettings) -> Iterator[tuple[str, Path]]:
-    """Yield name and folder of what may have been trained here."""
+def learnt_by(model: ModelSettings | None) -> Iterator[tuple[str, Marks]]:
+    """Yield the names of model and adapter, each with the marks of what it was made from here.
+
+    Raises:
+        AdapterError: if there is no such adapter.
+    """
+    if model is None or model.model == SCRIPTED:
+        return
     folder = Path(os.path.expanduser(model.model))
-    if folder.is_dir():
-        yield folder.name, folder
+    if model.model != DEMO and folder.is_dir():
+        yield folder.name, read_marks(folder)
     if model.adapter not in (None, "", NO_ADAPTER):
         found = find_adapter(str(model.adapter))
-        yield found.name, found
+        yield found.name, read_marks(found)

@@ -40,7 +40,7 @@ from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.splitting import split, weighted
 from assistant.finetuning.generators.trainers import Work, is_exhausted, new_trainer
 from assistant.finetuning.locking import training_in
-from assistant.finetuning.marks import write_marks
+from assistant.finetuning.marks import read_marks, write_marks
 from assistant.generation.adapters import CONFIG_FILE, WEIGHTS_FILE, folder_of_new
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.loading import Base, load_base
@@ -282,7 +282,7 @@ def _save(order: Order, base: Base, model: Any, record: Mapping[str, Any]) -> Pa
         else:
             save_adapter(model, base, new)
         write_record(new, record, card(record))
-        write_marks(new, marks_of(order.mixture))
+        write_marks(new, marks_of(order.mixture) | read_marks(base.folder))
         if out.is_dir():
             out.rename(Path(scratch) / "old")
         new.rename(out)
