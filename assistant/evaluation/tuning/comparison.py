@@ -21,7 +21,7 @@ from assistant.evaluation.running.plan import Plan
 from assistant.evaluation.running.planning import index_facts, prompts_sha256, with_model
 from assistant.evaluation.running.progress import Report
 from assistant.evaluation.running.runner import evaluate
-from assistant.evaluation.sets.datasets import LoadedSet
+from assistant.evaluation.sets.datasets import LoadedSet, data_set_names
 from assistant.evaluation.sets.pools import pool_index
 from assistant.evaluation.statistics.paired import compare_arms
 from assistant.evaluation.tuning.source import Place
@@ -98,11 +98,14 @@ def default_place(entry: Entry, data_dir: str | None = None, source: str | None 
         return Place(str(source), data_dir=data_dir)
     data = record["data"]
     columns = data.get("columns", {})
+    where = source or data["source"]
+    # Once any split was written down of a known data set, and none was taken.
+    whole = data.get("split") == "train" or where in data_set_names()
     return Place(
-        source or data["source"],
+        where,
         task=record["task"]["name"],
         data_dir=data_dir,
-        split=None if data.get("split") == "train" else data.get("split"),
+        split=None if whole else data.get("split"),
         inputs=tuple(columns.get("inputs", ())),
         output=columns.get("output"),
         rationale=columns.get("rationale"),

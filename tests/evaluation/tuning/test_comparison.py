@@ -137,6 +137,13 @@ def test_rows_that_have_changed_since_are_refused(entry):
         compared(entry)
 
 
+def test_a_split_that_was_written_down_of_a_known_data_set_is_not_looked_for(entry):
+    record = read_record(entry.folder)
+    record["data"]["split"] = "nosuch"
+    (entry.folder / "training.json").write_text(json.dumps(record))
+    assert default_place(entry).load(None, scored=True).test
+
+
 def test_an_adapter_from_elsewhere_needs_rows_to_be_named(entry):
     (entry.folder / "training.json").unlink()
     with pytest.raises(AdapterError, match="not recorded"):
