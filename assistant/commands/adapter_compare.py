@@ -83,7 +83,8 @@ def compared(
     with stop_signal() as stop, Board() as board, BuildBar(place.name) as bar:
         gain = compare_with_base(entry, question, stop=stop, report=board.tell, building=bar.tell)
     if gain is not None and gain.left_out:
-        say(f"{gain.left_out:,} rows were left out: '{entry.name}' has learnt from them, or from their group.")
+        who = f"'{entry.name}' or its base"
+        say(f"{gain.left_out:,} rows were left out: {who} has learnt from them, or from their group.")
     return gain
 
 

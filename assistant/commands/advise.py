@@ -14,7 +14,7 @@ from assistant.commands.loading import load_assistant
 from assistant.commands.options import Json, K, ModelOptions, grouped
 from assistant.commands.running import STOPPED, PageOptions, build_bars, how_to_go_on, listed, stop_signal
 from assistant.commands.terminal import say, show, show_json, table
-from assistant.settings import AdviceSettings, EncoderSettings, RetrievalSettings, SamplingSettings
+from assistant.settings import AdviceSettings, EncoderSettings, ModelSettings, RetrievalSettings, SamplingSettings
 
 if TYPE_CHECKING:
     from assistant.answering import Assistant
@@ -129,7 +129,7 @@ def advise(
         paths.checked_name(name, "advice")
     check_model(model.settings())
     assistant = load_assistant(model.settings())
-    plan = _planned(source, name, rows, spending, assistant)
+    plan = _planned(source, name, rows, spending, assistant, model.settings())
     folder = paths.runs() / plan.name
     with stop_signal() as stop, Board("model calls") as board:
         record = carry_out(plan, assistant, folder, stop=stop, report=board.tell)
@@ -141,7 +141,12 @@ def advise(
 
 
 def _planned(
-    source: str, name: str | None, rows: RowOptions, spending: BudgetOptions, assistant: Assistant
+    source: str,
+    name: str | None,
+    rows: RowOptions,
+    spending: BudgetOptions,
+    assistant: Assistant,
+    model: ModelSettings,
 ) -> AdvicePlan:
     """Return the plan of what was asked for, showing a bar for an index that is built."""
     from assistant.evaluation.advice.plan import plan_advice
@@ -157,6 +162,7 @@ def _planned(
             split=rows.split,
             index=spending.index,
             name=name,
+            model=model,
             progress=bars,
         )
 

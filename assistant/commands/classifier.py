@@ -86,7 +86,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a classifier on labelled rows; rows that are kept out of training say what it is worth."""
-    from assistant.evaluation.training.rows import read_parts
+    from assistant.evaluation.training.rows import read_parts, without_learnt
     from assistant.evaluation.training.scoring import scored
     from assistant.finetuning.classifiers.base import find_base
     from assistant.finetuning.classifiers.saved import check_free
@@ -94,8 +94,8 @@ def train(
 
     settings = learning.settings()
     check_free(name, replace=replace or resume)
-    find_base(settings.encoder)
-    parts = read_parts(rows.wanted(source))
+    base = find_base(settings.encoder)
+    parts = without_learnt(read_parts(rows.wanted(source)), base)
     say_parts(parts)
     with stop_signal() as stop, TrainingBar(name) as bar:
         trained = train_classifier(

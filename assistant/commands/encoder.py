@@ -100,16 +100,16 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Fine-tune an encoder on labelled texts or pairs; say what the nearest rows are worth before and after."""
-    from assistant.evaluation.training.rows import read_parts
+    from assistant.evaluation.training.rows import read_parts, without_learnt
     from assistant.finetuning.classifiers.base import find_base
     from assistant.finetuning.classifiers.training import Paused
     from assistant.finetuning.encoders.training import check_free, train_encoder
 
     settings = learning.settings()
     check_free(name, replace=replace or resume)
-    find_base(settings.encoder)
+    base = find_base(settings.encoder)
     measured.check()
-    parts = read_parts(rows.wanted(source))
+    parts = without_learnt(read_parts(rows.wanted(source)), base)
     say_parts(parts)
     with stop_signal() as stop, TrainingBar(name) as bar:
         trained = train_encoder(

@@ -98,7 +98,7 @@ def run_recipe(
     output.check()
     check_model(model.settings())
     with build_bars() as bars:
-        plans, left_out = plan_recipe(recipe, Conditions(data, limit), building=bars)
+        plans, left_out = plan_recipe(recipe, Conditions(data, limit, model=model.settings()), building=bars)
     assistant = load_assistant(model.settings())
     with stop_signal() as stop:
         runs = run_plans(plans, assistant, stop=stop, report=_told)

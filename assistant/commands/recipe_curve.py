@@ -119,7 +119,7 @@ def run_curve(
     output.check()
     check_model(model)
     place = options.place(curve, data)
-    experiment = Experiment(recipe.name, settings, read_material(place, settings.test), model)
+    experiment = Experiment(recipe.name, settings, read_material(place, settings.test, model), model)
     check_ways(experiment)
     say(_about(experiment))
     assistant = load_assistant(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -237,7 +237,7 @@ def _carry_out(
     output.check()
     check_model(model.settings())
     with build_bars() as bars:
-        plan = plan_evaluation(wanted, bars)
+        plan = plan_evaluation(replace(wanted, model=model.settings()), bars)
     _check(plan)
     assistant = load_assistant(model.settings())
     plan = with_model(plan, assistant.model)

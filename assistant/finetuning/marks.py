@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from assistant.retrieval.encoders import TAUGHT
 from assistant.retrieval.guard import normalised
 
 FILE = "trained_on.json"
-"""Beside what was trained."""
+"""In the folder of what was trained; of a classifier, beside that of its weights."""
 
 
 class Marked(Protocol):
@@ -43,24 +44,47 @@ class Marks:
             frozenset(group_mark(row.group) for row in rows if row.group),
         )
 
+    def __or__(self, other: Marks) -> Marks:
+        """Return the marks of what either was made from."""
+        return Marks(self.texts | other.texts, self.groups | other.groups)
+
     def know(self, row: Marked) -> bool:
         """Return whether the row, or another of its group, was learnt from."""
         return text_mark(row.inputs) in self.texts or bool(row.group and group_mark(row.group) in self.groups)
 
+    @classmethod
+    def from_json(cls, found: Any) -> Marks:
+        """Return the marks that `to_json` wrote.
 
-def marks_of(rows: Iterable[Marked]) -> dict[str, list[str]]:
-    """Return short hashes of the rows' texts and groups, as they are written beside what was trained."""
-    marks = Marks.of(rows)
-    return {"texts": sorted(marks.texts), "groups": sorted(marks.groups)}
+        Raises:
+            KeyError, TypeError: if these are none.
+        """
+        return cls(frozenset(map(str, found["texts"])), frozenset(map(str, found["groups"])))
+
+    def to_json(self) -> dict[str, list[str]]:
+        """Return the marks as they are written beside what was trained."""
+        return {"texts": sorted(self.texts), "groups": sorted(self.groups)}
 
 
-def read_marks(folder: Path) -> Marks:
-    """Return the marks in the folder of what was trained; none if it has no such file."""
-    try:
-        found: Any = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return Marks(frozenset(found["texts"]), frozenset(found["groups"]))
-    except (OSError, ValueError, TypeError, KeyError):
+def write_marks(folder: Path, marks: Marks) -> None:
+    """Write the marks into the folder of what was trained."""
+    (folder / FILE).write_text(json.dumps(marks.to_json()) + "\n", encoding="utf-8")
+
+
+def read_marks(folder: Path | None) -> Marks:
+    """Return the marks of what was trained, by the folder of its weights; none without one, or if nothing has any.
+
+    An encoder has them on its card, a classifier beside the folder of its weights.
+    """
+    if folder is None:
         return Marks()
+    for file in (folder / FILE, folder.parent / FILE, folder / TAUGHT):
+        try:
+            found: Any = json.loads(file.read_text(encoding="utf-8"))
+            return Marks.from_json(found.get("trained_on", found))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            continue
+    return Marks()
 
 
 def text_mark(inputs: Mapping[str, str]) -> str:

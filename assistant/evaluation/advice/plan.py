@@ -19,6 +19,7 @@ from assistant.evaluation.advice.arms import racing_arms
 from assistant.evaluation.advice.rows import MOST_ROWS, load_rows
 from assistant.evaluation.outcomes import Arm, Sample
 from assistant.evaluation.running.baselines import baselines_for
+from assistant.evaluation.running.learnt_rows import without_learnt
 from assistant.evaluation.running.planning import index_facts, model_facts, prompts_sha256
 from assistant.evaluation.sets.datasets import LoadedSet
 from assistant.evaluation.sets.pools import pool_index, pool_index_name
@@ -27,7 +28,7 @@ from assistant.evaluation.statistics.power import ALPHA
 from assistant.prompting.strategies import Strategy, find_strategy
 from assistant.retrieval.building import BuildProgress
 from assistant.retrieval.opened import DemonstrationIndex
-from assistant.settings import AdviceSettings
+from assistant.settings import AdviceSettings, ModelSettings
 
 DEV_SHARE = 0.6
 """The share of the budget that the race may spend; the rest is for test."""
@@ -99,6 +100,7 @@ def plan_advice(
     split: str | None = None,
     index: str | None = None,
     name: str | None = None,
+    model: ModelSettings | None = None,
     progress: Callable[[str, BuildProgress], None] | None = None,
 ) -> AdvicePlan:
     """Return the plan for a table or a known data set; the index of its pool is built if none is given.
@@ -113,6 +115,7 @@ def plan_advice(
         split: Of a hub data set.
         index: The index that demonstrations come from.
         name: Of the run; None makes one from the data and the plan's hash.
+        model: How the assistant's model was loaded: what it, or its adapter, has learnt from is not measured on.
         progress: Is told the name of an index that is built, and how far it is.
 
     Raises:
@@ -122,10 +125,17 @@ def plan_advice(
     loaded = load_rows(
         source, task=task, seed=settings.seed, pool=settings.pool, data_dir=data_dir, fields=fields, split=split
     )
+    loaded = _unseen(loaded, model)
     opened = _opened(loaded, index, settings.encoder, progress)
     plan = _planned(loaded, opened, assistant, settings, _data_facts(source, loaded))
     _check_budget(plan)
     return replace(plan, name=name or f"advice-{loaded.data.name[:40]}-{plan.hash[:8]}")
+
+
+def _unseen(loaded: LoadedSet, model: ModelSettings | None) -> LoadedSet:
+    """Return the rows with no sample in dev and test that the model has learnt from, and a note on how many."""
+    (dev, test), notes = without_learnt({"dev sample": loaded.dev, "test sample": loaded.test}, model)
+    return replace(loaded, dev=dev, test=test, notes=(*loaded.notes, *notes))
 
 
 def _planned(

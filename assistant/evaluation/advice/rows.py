@@ -33,7 +33,8 @@ def load_rows(
     """Return a known data set, or any table cut into a pool, dev and test by seed and group.
 
     Raises:
-        SettingError: if no task is named, or one that does not fit, or has no metric where one is needed (`scored`).
+        SettingError: if no task is named, or one that does not fit, or has no metric where one is needed (`scored`);
+            if a split is named of what has none.
         DataError: if the rows cannot be used or are too few.
     """
     if source in data_set_names():  # a file of that name has an ending, or stands in a folder
@@ -43,6 +44,8 @@ def load_rows(
                 f"The data set '{source}' is made for the task '{known.task}', not for '{task}'.",
                 f"Leave out --task, or say --task {known.task}.",
             )
+        if split is not None:
+            raise SettingError(f"The data set '{source}' is cut as it is known, not by a split.", "Leave out --split.")
         loaded = load_dataset(source, data_dir, seed=seed, pool=pool)
     else:
         if task is None:

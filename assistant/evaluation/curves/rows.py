@@ -10,11 +10,13 @@ from typing import Any
 
 from assistant.errors import DataError
 from assistant.evaluation.outcomes import Sample
+from assistant.evaluation.running.learnt_rows import without_learnt
 from assistant.evaluation.sets.samples import as_sample, drawn, ids_hash, label_of
 from assistant.evaluation.tuning.source import Place
 from assistant.finetuning.marks import Marks
 from assistant.prompting.tasks import Task
 from assistant.records import Demonstration
+from assistant.settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,23 @@ class Material:
         return {"pool_sha256": pool.hexdigest(), "test_ids_sha256": ids_hash(self.test)}
 
 
-def read_material(place: Place, test: int) -> Material:
+def read_material(place: Place, test: int, model: ModelSettings | None = None) -> Material:
     """Return the rows of a source: all of its training part, and at most `test` of those held out.
+
+    What the model has learnt from before the curve is not measured on.
 
     Raises:
         ShotwiseError: if the source, its columns or its task cannot be used.
     """
     loaded = place.load(None, scored=True)
-    held_out = tuple(_stripped(sample) for sample in loaded.test[:test])
+    (unseen,), left_out = without_learnt({"held-out row": loaded.test}, model)
+    held_out = tuple(map(_stripped, unseen[:test]))
     marks = Marks.of(held_out)
     pool = tuple(row for row in loaded.pool if not marks.know(row))
-    notes = list(loaded.notes)
+    notes = [*loaded.notes, *left_out]
     if len(pool) < len(loaded.pool):
-        left_out = len(loaded.pool) - len(pool)
-        some = "1 row was" if left_out == 1 else f"{left_out:,} rows were"
+        never = len(loaded.pool) - len(pool)
+        some = "1 row was" if never == 1 else f"{never:,} rows were"
         notes.append(f"{some} never drawn: text or group is held out.")
     if len(held_out) < test:
         notes.append(f"All {len(held_out):,} held-out rows that there are were taken.")

@@ -12,6 +12,7 @@ from assistant import paths
 from assistant.answering import Assistant
 from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.recipes.recipe import Recipe, RecipeRun
+from assistant.evaluation.running.learnt_rows import without_learnt
 from assistant.evaluation.running.plan import Plan
 from assistant.evaluation.running.planning import BuildReport, index_facts, prompts_sha256, with_model
 from assistant.evaluation.running.progress import Report
@@ -23,7 +24,7 @@ from assistant.generation.chat_model import ChatModel, StopSignal
 from assistant.prompting.strategies import find_strategy
 from assistant.prompting.tasks import load_task
 from assistant.retrieval.encoders import DEFAULT
-from assistant.settings import RetrievalSettings, SamplingSettings
+from assistant.settings import ModelSettings, RetrievalSettings, SamplingSettings
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Conditions:
     data_dir: str | None = None
     limit: int | None = None
     encoder: str = DEFAULT
+    model: ModelSettings | None = None
+    """The model that will be asked: samples that it, or its adapter, has learnt from are left out."""
 
 
 def plan_recipe(
@@ -46,7 +49,7 @@ def plan_recipe(
     Indexes that are missing are built. Data are read before the first question is asked.
 
     Raises:
-        DataError: if a run that is not optional lacks its data.
+        DataError: if a run that is not optional lacks its data, or the model has learnt from all its samples.
     """
     plans, left_out = [], []
     for run in recipe.runs:
@@ -111,7 +114,7 @@ def _plan(
     task = load_task(data.task)
     arms = run.arms(task)
     loaded = None if run.ids else load_dataset(data.name, conditions.data_dir)
-    samples = _samples(run, loaded, conditions)
+    (samples,), left_out = without_learnt({"sample": _samples(run, loaded, conditions)}, conditions.model)
     index = None
     if any(arm.is_baseline or find_strategy(arm.strategy).needs_index for arm in arms):
         pool = loaded or load_dataset(data.name, conditions.data_dir)
@@ -131,7 +134,7 @@ def _plan(
         data=_data_facts(run, data, loaded),
         index_facts={} if index is None else index_facts(index),
         prompts_sha256=prompts_sha256(task, [find_strategy(arm.strategy) for arm in arms if not arm.is_baseline]),
-        notes=_notes(run, data, loaded),
+        notes=(*_notes(run, data, loaded), *left_out),
     )
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from assistant.errors import DataError
+from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.running.wanted import Found
-from assistant.finetuning.marks import read_marks
+from assistant.finetuning.marks import Marks, read_marks
 from assistant.generation.adapters import find_adapter
-from assistant.generation.loading import SCRIPTED
+from assistant.generation.loading import DEMO, SCRIPTED
 from assistant.settings import NO_ADAPTER, ModelSettings
 
 
@@ -21,25 +22,48 @@ def unseen(data: Found, model: ModelSettings | None) -> Found:
     Raises:
         AdapterError: if there is no such adapter; DataError: if no sample is left.
     """
-    for name, folder in _folders(model) if model and model.model != SCRIPTED else ():
-        marks = read_marks(folder)
-        kept = tuple(sample for sample in data.samples if not marks.know(sample))
-        if not kept:
-            raise DataError(f"Every sample is one that '{name}' has learnt from.", "Name rows that it has never seen.")
-        if len(kept) < len(data.samples):
-            note = (
-                f"{len(data.samples) - len(kept)} samples were left out because '{name}' has learnt from them, "
-                "or from rows of their group."
+    (samples,), notes = without_learnt({"sample": data.samples}, model)
+    return replace(data, samples=samples, notes=(*data.notes, *notes))
+
+
+def without_learnt(
+    parts: Mapping[str, tuple[Sample, ...]], model: ModelSettings | None
+) -> tuple[list[tuple[Sample, ...]], tuple[str, ...]]:
+    """Return each part without what the model or its adapter has learnt from here, and notes on how many these were.
+
+    Args:
+        parts: Samples by what one of them is called.
+        model: The model that will be asked.
+
+    Raises:
+        AdapterError: if there is no such adapter; DataError: if nothing is left of a part.
+    """
+    left, notes = list(parts.values()), []
+    for name, marks in learnt_by(model):
+        kept = [tuple(sample for sample in part if not marks.know(sample)) for part in left]
+        for what, of_part in zip(parts, kept, strict=True):
+            if not of_part:
+                raise DataError(f"Every {what} is one that '{name}' has learnt from.", "Name rows it has never seen.")
+        if kept != left:
+            notes.append(
+                f"{sum(map(len, left)) - sum(map(len, kept))} samples were left out because '{name}' has learnt from "
+                "them, or from rows of their group."
             )
-            data = replace(data, samples=kept, notes=(*data.notes, note))
-    return data
+        left = kept
+    return left, tuple(notes)
 
 
-def _folders(model: ModelSettings) -> Iterator[tuple[str, Path]]:
-    """Yield name and folder of what may have been trained here."""
+def learnt_by(model: ModelSettings | None) -> Iterator[tuple[str, Marks]]:
+    """Yield the names of model and adapter, each with the marks of what it was made from here.
+
+    Raises:
+        AdapterError: if there is no such adapter.
+    """
+    if model is None or model.model == SCRIPTED:
+        return
     folder = Path(os.path.expanduser(model.model))
-    if folder.is_dir():
-        yield folder.name, folder
+    if model.model != DEMO and folder.is_dir():
+        yield folder.name, read_marks(folder)
     if model.adapter not in (None, "", NO_ADAPTER):
         found = find_adapter(str(model.adapter))
-        yield found.name, found
+        yield found.name, read_marks(found)

@@ -6,7 +6,7 @@ Whole groups are cut, training rows come from a known data set's pool alone, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assistant.data import BadRow, Fields, guess_fields, open_source
@@ -14,8 +14,9 @@ from assistant.errors import DataError, SettingError
 from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.sets.datasets import SEED, LoadedSet, data_set_names, load_dataset
 from assistant.evaluation.sets.samples import as_sample, cut, drawn, label_of, read_rows
+from assistant.finetuning.classifiers.base import Base
 from assistant.finetuning.classifiers.rows import TrainingRows
-from assistant.finetuning.marks import text_mark
+from assistant.finetuning.marks import read_marks, text_mark
 from assistant.prompting.tasks import Task, load_task
 from assistant.records import Demonstration
 
@@ -170,3 +171,20 @@ def without_copies(parts: Parts) -> Parts:
     if dropped:
         notes = (*notes, f"{dropped} rows were left out of training because their text is measured on or kept aside.")
     return Parts(parts.task, train, dev_rows, parts.test, parts.facts, notes)
+
+
+def without_learnt(parts: Parts, base: Base) -> Parts:
+    """Return the parts without rows to measure on that the base has learnt from here, and a note on how many.
+
+    Raises:
+        DataError: if none is left to measure on.
+    """
+    marks = read_marks(base.folder)
+    test = tuple(row for row in parts.test if not marks.know(row))
+    if not test:
+        raise DataError(f"'{base.public_name}' has learnt from every row that would be measured on.", "Name others.")
+    if len(test) == len(parts.test):
+        return parts
+    left = len(parts.test) - len(test)
+    note = f"{left:,} rows are not measured on: '{base.public_name}' has learnt from them, or from their group."
+    return replace(parts, test=test, notes=(*parts.notes, note))

@@ -6,7 +6,7 @@ On rows of its own task this says what was gained; on those of another, what was
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,11 +16,12 @@ from assistant.errors import AdapterError, DataError, UnknownName
 from assistant.evaluation.metrics.leaderboard import sample_means
 from assistant.evaluation.metrics.text import RIGHT_OR_WRONG
 from assistant.evaluation.outcomes import Arm, Outcome, Sample
+from assistant.evaluation.running.learnt_rows import learnt_by
 from assistant.evaluation.running.plan import Plan
 from assistant.evaluation.running.planning import index_facts, prompts_sha256, with_model
 from assistant.evaluation.running.progress import Report
 from assistant.evaluation.running.runner import evaluate
-from assistant.evaluation.sets.datasets import LoadedSet
+from assistant.evaluation.sets.datasets import LoadedSet, data_set_names
 from assistant.evaluation.sets.pools import pool_index
 from assistant.evaluation.statistics.paired import compare_arms
 from assistant.evaluation.tuning.source import Place
@@ -28,7 +29,6 @@ from assistant.finetuning.generators.adapter_record import read_record, write_re
 from assistant.finetuning.generators.card import card, is_model
 from assistant.finetuning.generators.methods import find_method
 from assistant.finetuning.generators.shelf import Entry
-from assistant.finetuning.marks import read_marks
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.loading import load_chat_model
 from assistant.prompting.building import check_reading
@@ -90,7 +90,7 @@ class Gain:
     own: bool
     """Whether it was trained on this source."""
     left_out: int = 0
-    """Rows that were not measured on because it has learnt from them, or from their group."""
+    """Rows that were not measured on because it, or its base, has learnt from them or from their group."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as plain data."""
@@ -110,11 +110,14 @@ def default_place(entry: Entry, data_dir: str | None = None, source: str | None 
         return Place(str(source), data_dir=data_dir)
     data = record["data"]
     columns = data.get("columns", {})
+    where = source or data["source"]
+    # Once any split was written down of a known data set, and none was taken.
+    whole = data.get("split") == "train" or where in data_set_names()
     return Place(
-        source or data["source"],
+        where,
         task=record["task"]["name"],
         data_dir=data_dir,
-        split=None if data.get("split") == "train" else data.get("split"),
+        split=None if whole else data.get("split"),
         inputs=tuple(columns.get("inputs", ())),
         output=columns.get("output"),
         rationale=columns.get("rationale"),
@@ -131,7 +134,7 @@ def compare_with_base(
     report: Report | None = None,
     building: Callable[[BuildProgress], None] | None = None,
 ) -> Gain | None:
-    """Return what a fine-tuned model gains over its base on rows it never saw; None if it was stopped.
+    """Return what a fine-tuned model gains over its base on rows that neither ever saw; None if it was stopped.
 
     What was answered before is not asked again.
 
@@ -148,10 +151,12 @@ def compare_with_base(
             f"'{question.place.name}' has changed since '{entry.name}' was trained on a part of it.",
             "Give the file as it was, or rows from elsewhere.",
         )
-    marks, every = read_marks(entry.folder), len(loaded.test)
-    loaded = replace(loaded, test=tuple(sample for sample in loaded.test if not marks.know(sample)))
+    every = len(loaded.test)
+    loaded = replace(loaded, test=_unseen(loaded.test, _both(entry, question.model).values()))
     if not loaded.test:
-        raise DataError(f"'{entry.name}' has learnt from every row that would be measured on.", "Name other rows.")
+        raise DataError(
+            f"'{entry.name}', or its base, has learnt from every row that would be measured on.", "Name other rows."
+        )
     plan = _plan(entry, question, loaded, record if own else {}, building)
     outcomes: dict[str, list[Outcome]] = {}
     for who, settings in _both(entry, _as_trained(question.model, record)).items():
@@ -162,6 +167,12 @@ def compare_with_base(
     gain = replace(_gain(entry, question, loaded, plan, outcomes, own), left_out=every - len(loaded.test))
     _remember(entry, gain)
     return gain
+
+
+def _unseen(samples: Sequence[Sample], models: Iterable[ModelSettings]) -> tuple[Sample, ...]:
+    """Return the samples that none of the models has learnt from."""
+    learnt = [marks for model in models for _, marks in learnt_by(model)]
+    return tuple(sample for sample in samples if not any(marks.know(sample) for marks in learnt))
 
 
 def _as_trained(base: ModelSettings, record: Mapping[str, Any]) -> ModelSettings:

@@ -21,6 +21,7 @@ from assistant import paths
 from assistant.errors import ClassifierError, SettingError, UnknownName
 from assistant.finetuning.classifiers.settings import ClassifierSettings
 from assistant.finetuning.marks import FILE as MARKS
+from assistant.finetuning.marks import Marks, write_marks
 from assistant.retrieval.packaged import file_sha256
 
 CARD, MODEL = "classifier.json", "model"
@@ -231,7 +232,7 @@ def check_free(name: str, *, replace: bool) -> Path:
     return folder
 
 
-def publish(draft: Path, record: Mapping[str, Any], marks: Mapping[str, Any], name: str) -> SavedClassifier:
+def publish(draft: Path, record: Mapping[str, Any], marks: Marks, name: str) -> SavedClassifier:
     """Move a finished classifier from its draft folder (with `model/` in it) to its place, and return it.
 
     An old one of that name goes when the new one is whole.
@@ -241,7 +242,7 @@ def publish(draft: Path, record: Mapping[str, Any], marks: Mapping[str, Any], na
     """
     model = draft / MODEL
     files = {one.relative_to(model).as_posix(): file_sha256(one) for one in sorted(model.rglob("*")) if one.is_file()}
-    (draft / MARKS).write_text(json.dumps(marks) + "\n", encoding="utf-8")
+    write_marks(draft, marks)
     write_card(draft, {"format": FORMAT, "name": name, **record, "files": files})
     folder = paths.adapters() / name
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from assistant.finetuning.encoders.losses import Loss
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
 from assistant.finetuning.locking import training_in
-from assistant.finetuning.marks import Marks, marks_of
+from assistant.finetuning.marks import Marks, read_marks
 from assistant.retrieval.encoders import TAUGHT
 
 CARD = TAUGHT
@@ -51,8 +51,7 @@ class SavedEncoder:
 
     def unlearnt(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
         """Return the samples that it has not learnt from, nor from rows of their group."""
-        kept = self.record.get("trained_on", {})
-        marks = Marks(frozenset(kept.get("texts", ())), frozenset(kept.get("groups", ())))
+        marks = read_marks(self.folder)
         return tuple(one for one in samples if not marks.know(one))
 
 
@@ -189,7 +188,7 @@ def _origins(rows: TrainingRows, settings: EncoderTraining, base: Base, loss: Lo
         "settings": settings.to_json(),
         "base": base.facts(),
         "data": {**rows.facts, "rows": len(rows.train), "dev_rows": len(rows.dev), "rows_sha256": rows.sha256},
-        "trained_on": marks_of((*rows.train, *rows.dev)),
+        "trained_on": (Marks.of((*rows.train, *rows.dev)) | read_marks(base.folder)).to_json(),
         "versions": {library: importlib.metadata.version(library) for library in _LIBRARIES},
     }
 

@@ -16,8 +16,7 @@ from assistant.finetuning.generators.adapting import Counts
 from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.progress import Curve
 from assistant.finetuning.generators.settings import GeneratorSettings
-from assistant.finetuning.marks import FILE as MARKS
-from assistant.finetuning.marks import marks_of
+from assistant.finetuning.marks import Marks
 from assistant.generation.adapters import TRAINING_FILE, weights_sha256
 from assistant.generation.loading import Base
 from assistant.generation.sources import DEMO
@@ -143,10 +142,9 @@ def write_record(folder: Path, record: Mapping[str, Any], card: str) -> None:
         os.replace(draft, folder / name)
 
 
-def write_marks(folder: Path, data: Sequence[TrainingData]) -> None:
-    """Write by what the rows that were learnt from, or chose the best weights, are known again."""
-    marks = marks_of(row for one in data for row in one.rows)
-    (folder / MARKS).write_text(json.dumps(marks) + "\n", encoding="utf-8")
+def marks_of(data: Sequence[TrainingData]) -> Marks:
+    """Return by what the rows that were learnt from, or chose the best weights, are known again."""
+    return Marks.of(row for one in data for row in one.rows)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

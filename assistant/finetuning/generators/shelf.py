@@ -20,6 +20,7 @@ from assistant.finetuning.generators.methods import METHODS
 from assistant.finetuning.generators.soft_prompts import NearToken, read_soft_prompt
 from assistant.finetuning.generators.training import run_folder
 from assistant.finetuning.locking import training_in
+from assistant.finetuning.marks import read_marks, write_marks
 from assistant.generation.adapters import (
     CONFIG_FILE,
     adapter_names,
@@ -193,6 +194,7 @@ def merge(entry: Entry, name: str, model: str | None = None) -> Path:
         if record:
             record |= {"name": name, "merged_from": entry.name}
             write_record(new, record, card(record))
+        write_marks(new, read_marks(entry.folder) | read_marks(base.folder))
         new.rename(out)
     return out
 

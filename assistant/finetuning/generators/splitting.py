@@ -1,4 +1,4 @@
-"""Rows to learn from and rows to check with: whole groups, drawn evenly by label, the same for the same seed."""
+"""Rows to learn from and rows to check with: no group and no text in both, drawn evenly by label, by seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Split:
-    """Rows in two parts that share no group."""
+    """Rows in two parts that share no group and no text."""
 
     train: tuple[Demonstration, ...]
     validation: tuple[Demonstration, ...]
@@ -25,18 +25,14 @@ class Split:
 def split(rows: Sequence[Demonstration], share: float, seed: int, *, by_label: bool = True) -> Split:
     """Return the rows with about a share of them set apart for validation; both parts keep the rows' order.
 
-    Rows without a group stand alone. With `by_label`, each label gives its share: a group counts
-    for the label of its first row. No group is cut, so a part may be larger or smaller than wished.
+    Rows that share a group or a text stay together, and so do those that hang together by others. With
+    `by_label`, each label gives its share: what stays together counts for the label of its first row.
+    It is never cut, so a part may be larger or smaller than wished.
 
     Raises:
         DataError: if nothing would be left to learn from, or to check with.
     """
-    units: dict[str, list[Demonstration]] = {}
-    first: dict[str, str] = {}
-    for row in rows:
-        # Copies of a text stand together, as a group does.
-        alone = f"row {first.setdefault(text_mark(row.inputs), row.id)}"
-        units.setdefault((row.group and f"group {row.group}") or alone, []).append(row)
+    units = _units(rows)
     strata: dict[str, list[str]] = {}
     for name, members in units.items():
         strata.setdefault(members[0].output if by_label else "", []).append(name)
@@ -53,6 +49,27 @@ def split(rows: Sequence[Demonstration], share: float, seed: int, *, by_label: b
             "Give more rows, or say --validation 0.",
         )
     return Split(train, tuple(row for row in rows if row.id in chosen))
+
+
+def _units(rows: Sequence[Demonstration]) -> dict[str, list[Demonstration]]:
+    """Return the rows that stay together by a name: the least of their groups, else of their ids."""
+    above: dict[str, str] = {}
+
+    def top(name: str) -> str:
+        while (higher := above.setdefault(name, name)) != name:
+            above[name] = above[higher]  # the next way up is half as long
+            name = higher
+        return name
+
+    owners = [f"group {row.group}" if row.group else f"row {row.id}" for row in rows]
+    for row, owner in zip(rows, owners, strict=True):
+        # The least is on top, whatever the order of the rows: a text is never less than a group or a row.
+        first, second = sorted((top(owner), top(f"text {text_mark(row.inputs)}")))
+        above[second] = first
+    units: dict[str, list[Demonstration]] = {}
+    for row, owner in zip(rows, owners, strict=True):
+        units.setdefault(top(owner), []).append(row)
+    return units
 
 
 def weighted(rows: Sequence[T], weight: float, seed: int) -> list[T]:

@@ -22,10 +22,10 @@ from assistant.finetuning.generators.adapter_record import (
     Learnt,
     TrainingData,
     base_name,
+    marks_of,
     plan_of,
     read_record,
     training_record,
-    write_marks,
     write_record,
 )
 from assistant.finetuning.generators.adapting import Counts, adapted, count_parameters, quiet_libraries, width_of
@@ -46,6 +46,7 @@ from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.splitting import split, weighted
 from assistant.finetuning.generators.trainers import Work, has_ended, new_trainer, take_up_ended
 from assistant.finetuning.locking import training_in
+from assistant.finetuning.marks import read_marks, write_marks
 from assistant.generation.adapters import CONFIG_FILE, WEIGHTS_FILE, folder_of_new
 from assistant.generation.chat_model import StopSignal
 from assistant.generation.loading import Base, load_base
@@ -302,7 +303,7 @@ def _save(order: Order, base: Base, model: Any, record: Mapping[str, Any]) -> Pa
         else:
             save_adapter(model, base, new)
         write_record(new, record, card(record))
-        write_marks(new, order.mixture)
+        write_marks(new, marks_of(order.mixture) | read_marks(base.folder))
         if out.is_dir():
             out.rename(Path(scratch) / "old")
         new.rename(out)

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from assistant.errors import DataError, SettingError
-from assistant.evaluation.training.rows import WantedRows, read_parts
-from assistant.finetuning.marks import text_mark
+from assistant.evaluation.training.rows import WantedRows, read_parts, without_learnt
+from assistant.finetuning.classifiers.base import Base
+from assistant.finetuning.marks import Marks, text_mark, write_marks
 
 
 @pytest.fixture
@@ -42,6 +43,18 @@ def test_a_text_that_is_measured_on_is_not_learnt(home):
     marks = [{text_mark(row.inputs) for row in part} for part in (parts.train, parts.dev, parts.test)]
     assert not marks[0] & marks[2] | marks[0] & marks[1] | marks[1] & marks[2]
     assert any("left out of training" in note for note in parts.notes)
+
+
+def test_what_the_base_has_learnt_from_is_not_measured_on(table, home):
+    parts, base = read_parts(wanted(table)), Base(str(home), home, "")
+    assert without_learnt(parts, base) is parts
+    write_marks(home, Marks.of(parts.test[:5]))
+    left = without_learnt(parts, base)
+    assert left.test == parts.test[5:]
+    assert left.notes[-1].startswith("5 rows are not measured on")
+    write_marks(home, Marks.of(parts.test))
+    with pytest.raises(DataError, match="has learnt from every row"):
+        without_learnt(parts, base)
 
 
 def test_fewer_rows_to_train_on_leave_the_same_rows_to_measure_on(table):

@@ -2,6 +2,7 @@ import json
 import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,8 @@ from assistant.finetuning.generators.adapter_record import read_record
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.shelf import find_tuned
 from assistant.finetuning.generators.training import Order, train_generator
-from assistant.finetuning.marks import read_marks
+from assistant.finetuning.marks import Marks, read_marks, write_marks
+from assistant.paths import demo
 from assistant.settings import ModelSettings
 
 # peft 0.21 asks transformers for a name that 5.23 has deprecated.
@@ -93,6 +95,20 @@ def test_what_was_learnt_from_is_not_measured_on_under_another_name(entry, home)
     assert all({one["id"] for one in run["samples"]} <= kept for run in runs)
 
 
+def test_what_the_base_has_learnt_from_is_not_measured_on_either(entry, home):
+    place = default_place(entry)
+    test = place.load(None, scored=True).test
+    base = Path(shutil.copytree(demo() / "model", home / "demo-again"))
+    write_marks(base, Marks.of(test[:4]))
+    question = Question(place, ModelSettings(model=str(base), device="cpu"), limit=6)
+    gain = compare_with_base(entry, question, stop=threading.Event())
+    runs = [json.loads(file.read_text()) for file in (home / "runs").glob("tuned-*/run.json")]
+    asked = {one["id"] for run in runs for one in run["samples"]}
+    assert gain.left_out == 4
+    assert len(asked) == 6
+    assert not asked & {sample.id for sample in test[:4]}
+
+
 def test_rows_that_were_all_learnt_from_are_refused(entry, home):
     wanted = Wanted(str(copy_of_what_was_learnt(home, 0)), "sentiment", ("zero-shot",))
     with pytest.raises(DataError, match="Every sample is one that 'mine' has learnt from"):
@@ -119,6 +135,13 @@ def test_rows_that_have_changed_since_are_refused(entry):
     (entry.folder / "training.json").write_text(json.dumps(record))
     with pytest.raises(DataError, match="has changed since"):
         compared(entry)
+
+
+def test_a_split_that_was_written_down_of_a_known_data_set_is_not_looked_for(entry):
+    record = read_record(entry.folder)
+    record["data"]["split"] = "nosuch"
+    (entry.folder / "training.json").write_text(json.dumps(record))
+    assert default_place(entry).load(None, scored=True).test
 
 
 def test_an_adapter_from_elsewhere_needs_rows_to_be_named(entry):

@@ -5,7 +5,7 @@ import pytest
 from assistant.errors import DataError
 from assistant.evaluation.outcomes import Sample
 from assistant.finetuning.classifiers.rows import TrainingRows, encode, examples, texts_of
-from assistant.finetuning.marks import marks_of, text_mark
+from assistant.finetuning.marks import Marks, text_mark
 from tests.tiny_models import bert_tokenizer, pair_rows, review_rows, reviews, word_tokenizer
 
 
@@ -70,7 +70,7 @@ def test_the_hash_of_the_rows_changes_with_any_of_them():
 
 
 def test_a_row_that_was_learnt_from_is_known_again_in_other_spelling():
-    marks = marks_of([Sample("1", {"text": "A good film!"}, ("positive",), "g")])
-    assert text_mark({"text": "a  GOOD film"}) in marks["texts"]
-    assert text_mark({"text": "a bad film"}) not in marks["texts"]
-    assert len(marks["groups"]) == 1
+    marks = Marks.of([Sample("1", {"text": "A good film!"}, ("positive",), "g")])
+    assert text_mark({"text": "a  GOOD film"}) in marks.texts
+    assert text_mark({"text": "a bad film"}) not in marks.texts
+    assert len(marks.groups) == 1

@@ -14,7 +14,7 @@ from assistant.finetuning.classifiers.saved import (
     open_classifier,
 )
 from assistant.finetuning.classifiers.training import train_classifier
-from assistant.finetuning.marks import text_mark
+from assistant.finetuning.marks import Marks, text_mark, write_marks
 from tests.tiny_models import review_rows, reviews, save_bert
 
 
@@ -93,6 +93,15 @@ def test_a_whole_model_needs_its_base_no_more(tmp_path, settings):
     train_classifier(review_rows(), settings("full", encoder=str(folder)), "mine")
     shutil.rmtree(folder)
     assert load_classifier("mine").predict([{"text": "a good film"}])[0].label in ("negative", "positive")
+
+
+def test_what_the_base_has_learnt_from_is_inherited(settings, tmp_path):
+    base = save_bert(tmp_path / "first" / "model")
+    write_marks(base.parent, Marks(frozenset({"text of the base"}), frozenset({"its group"})))
+    saved = train_classifier(review_rows(), settings("feature-based", encoder=str(base)), "second")
+    texts, groups = saved.marks()
+    assert {"text of the base", text_mark(review_rows().train[0].inputs)} <= texts
+    assert groups == {"its group"}
 
 
 def test_what_it_was_trained_on_is_known_without_the_rows(saved):

@@ -1,6 +1,7 @@
 """Fine-tuning an encoder: what it learns from, what comes out, and that an index takes it."""
 
 import json
+from dataclasses import replace
 from threading import Event
 
 import numpy as np
@@ -16,6 +17,7 @@ from assistant.finetuning.encoders.losses import LOSSES
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
 from assistant.finetuning.encoders.training import encoder_names, open_encoder, train_encoder
+from assistant.finetuning.marks import read_marks
 from assistant.retrieval.encoders import load_encoder
 from tests.tiny_models import pair_rows, review_rows, save_bert
 
@@ -61,6 +63,13 @@ def test_texts_of_one_label_come_nearer_to_each_other(settings, bert):
     saved = train_encoder(rows, settings("batch-hard", passes=6), "mine")
     before, after = load_encoder(bert), load_encoder(str(saved.folder))
     assert apart(after, rows.dev) > apart(before, rows.dev) + 0.05
+
+
+def test_an_encoder_made_of_another_inherits_what_that_has_learnt_from(settings):
+    first = train_encoder(review_rows(), settings(passes=1), "first")
+    second = train_encoder(review_rows(8, 4), replace(settings(passes=1), encoder=str(first.folder)), "second")
+    assert not second.unlearnt(review_rows().train)
+    assert not read_marks(first.folder).texts - read_marks(second.folder).texts
 
 
 def test_an_index_takes_it_and_knows_its_weights(settings, home):

@@ -1,6 +1,7 @@
 import json
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from assistant.finetuning.generators.adapter_record import read_record
 from assistant.finetuning.generators.checkpoints import mark_whole
 from assistant.finetuning.generators.shelf import base_of, delete, describe, find_tuned, list_adapters, merge
 from assistant.finetuning.locking import training_in
+from assistant.finetuning.marks import Marks, read_marks, write_marks
 from assistant.generation.loading import load_chat_model
 from assistant.settings import ModelSettings
 
@@ -87,6 +89,14 @@ def test_a_merged_adapter_says_what_the_unmerged_one_says(method, shelf, model_f
     assert find_tuned("merged").whole
     assert read_record(folder)["merged_from"] == method
     assert not (folder / "adapter_config.json").exists()
+
+
+def test_a_merged_adapter_remembers_what_it_and_its_base_have_learnt_from(shelf, model_folder, tmp_path):
+    entry, base = shelf("lora"), Path(shutil.copytree(model_folder("llama3"), tmp_path / "tiny-llama3"))
+    write_marks(base, Marks(frozenset({"text of the base"}), frozenset({"its group"})))
+    merged = read_marks(merge(entry, "merged", str(base)))
+    assert merged == read_marks(entry.folder) | read_marks(base)
+    assert len(merged.texts) == 1 + len(read_marks(entry.folder).texts) > 1
 
 
 @pytest.mark.parametrize("method", ["prompt-tuning", "full"])

@@ -25,6 +25,25 @@ def test_no_text_is_in_both_parts():
     assert len(parts.validation) == 24
 
 
+@pytest.mark.parametrize("second", [lambda at: f"other {at}", lambda at: ""])
+def test_a_copy_in_another_group_or_in_none_stays_with_its_text(second):
+    own = [Demonstration(f"a{at}", {"text": f"text {at}"}, "yes", group=f"one {at}") for at in range(40)]
+    copies = [Demonstration(f"b{at}", {"text": f"Text: {at}!"}, "yes", group=second(at)) for at in range(40)]
+    parts = split([*own, *copies], 0.25, seed=3)
+    texts = [{text_mark(row.inputs) for row in part} for part in (parts.train, parts.validation)]
+    assert not texts[0] & texts[1]
+    assert len(parts.validation) == 20
+    turned = split([*copies, *own][::-1], 0.25, seed=3)
+    assert {row.id for row in turned.validation} == {row.id for row in parts.validation}
+
+
+def test_what_hangs_together_by_others_is_not_cut():
+    chain = [Demonstration(f"c{at}", {"text": f"link {at // 2}"}, "yes", group=f"g{(at + 1) // 2}") for at in range(20)]
+    parts = split([*chain, *rows(20)], 0.3, seed=0)
+    assert {row.id for row in chain} <= {row.id for row in parts.train}
+    assert len(parts.validation) == 12
+
+
 def test_each_label_gives_its_share():
     parts = split(rows(100, label=lambda at: "rare" if at < 20 else "common"), 0.1, seed=0)
     assert sum(row.output == "rare" for row in parts.validation) == 2

@@ -20,11 +20,13 @@ from assistant.finetuning.generators.progress import CURVE_FILE, STATE_FILE
 from assistant.finetuning.generators.settings import GeneratorSettings
 from assistant.finetuning.generators.trainers import is_exhausted, steps_of
 from assistant.finetuning.generators.training import Order, run_folder, train_generator
+from assistant.finetuning.marks import Marks, read_marks, write_marks
 from assistant.generation.adapters import TRAINING_FILE
 from assistant.generation.loading import load_chat_model
 from assistant.records import Demonstration
 from assistant.settings import ModelSettings
 from tests.finetuning.generators.made_rows import review_rows
+from tests.generation.tiny_models import save_model
 
 # peft 0.21 asks transformers for a name that 5.23 has deprecated.
 pytestmark = [
@@ -100,6 +102,18 @@ def test_the_folder_holds_nothing_pickled_and_no_path_of_this_machine(train, mod
     for file in trained.folder.glob("*.*"):
         assert str(Path(model_folder("llama3")).parent).encode() not in file.read_bytes()
     assert not list(run_folder("mine").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_what_the_base_has_learnt_from_is_inherited(method, home):
+    base = save_model("llama3", home / "adapters" / "first")
+    settings = {"steps": 1, "device": "cpu", "max_tokens": 512}
+    write_marks(base, Marks(frozenset({"text of the base"}), frozenset({"its group"})))
+    data = TrainingData("sentiment", review_rows())
+    order = Order("second", str(base), data, GeneratorSettings(method=method, **settings))
+    folder = train_generator(order, threading.Event(), lambda text: None).folder
+    assert read_marks(folder) == read_marks(base) | Marks.of(review_rows())
+    assert "text of the base" in read_marks(folder).texts
 
 
 def test_the_record_says_what_it_was_made_of(train):
