@@ -24,6 +24,8 @@ from assistant.prompting.tasks import load_task
 from assistant.records import Demonstration
 
 CARD = "README.md"
+MERGED_FILE = "merged.json"
+"""In a model that an adapter without a record was merged into: all that is known of where it is from."""
 FORMAT, KIND = 1, "generator"
 _NEEDED = ("base", "task", "data", "settings", "rows", "parameters", "curve")
 
@@ -140,6 +142,21 @@ def write_record(folder: Path, record: Mapping[str, Any], card: str) -> None:
         draft = folder / f"{name}.new"
         draft.write_text(text, encoding="utf-8")
         os.replace(draft, folder / name)
+
+
+def write_merged(folder: Path, adapter: str, method: str, base: str) -> None:
+    """Write from what a model was merged whose adapter was not made here."""
+    facts = {"format": FORMAT, "merged_from": adapter, "method": method, "base": base}
+    (folder / MERGED_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def read_merged(folder: Path) -> dict[str, str]:
+    """Return from what a model was merged whose adapter was not made here; empty if it is no such model."""
+    try:
+        found = json.loads((folder / MERGED_FILE).read_text(encoding="utf-8"))
+        return {key: str(found[key]) for key in ("merged_from", "method", "base")}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def marks_of(data: Sequence[TrainingData]) -> Marks:

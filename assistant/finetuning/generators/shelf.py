@@ -12,7 +12,13 @@ from typing import Any
 
 from assistant import paths
 from assistant.errors import AdapterError, ShotwiseError
-from assistant.finetuning.generators.adapter_record import read_record, write_record
+from assistant.finetuning.generators.adapter_record import (
+    base_name,
+    read_merged,
+    read_record,
+    write_merged,
+    write_record,
+)
 from assistant.finetuning.generators.adapting import Counts, quiet_libraries
 from assistant.finetuning.generators.card import card, is_model
 from assistant.finetuning.generators.checkpoints import last_checkpoint
@@ -61,7 +67,7 @@ class Entry:
 def list_adapters() -> tuple[Entry, ...]:
     """Return every adapter and fine-tuned language model that has a name; what cannot be served says why."""
     own = paths.adapters()
-    models = {file.parent.name for file in own.glob(f"*/{MODEL_FILE}") if read_record(file.parent)}
+    models = {file.parent.name for file in own.glob(f"*/{MODEL_FILE}") if _is_made_here(file.parent)}
     return tuple(_entry(name, own / name if name in models else find_adapter(name)) for name in
                  sorted({*models, *adapter_names()}))  # fmt: skip
 
@@ -73,30 +79,36 @@ def find_tuned(name: str) -> Entry:
         AdapterError: if there is none.
     """
     folder = paths.adapters() / name
-    if os.sep not in name and (folder / MODEL_FILE).is_file() and read_record(folder):
+    if os.sep not in name and (folder / MODEL_FILE).is_file() and _is_made_here(folder):
         return _entry(name, folder)
     folder = find_adapter(name)
     return _entry(folder.resolve().name if os.sep in name else name, folder)
 
 
+def _is_made_here(folder: Path) -> bool:
+    return bool(read_record(folder) or read_merged(folder))
+
+
 def _entry(name: str, folder: Path) -> Entry:
-    record = read_record(folder)
+    record, merged = read_record(folder), read_merged(folder)
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
     if record and is_model(record):
         kind, problem = record["settings"]["method"], ""
         base = record["base"]["model"]
+    elif merged:
+        kind, base, problem = merged["method"], merged["base"], ""
     else:
         kind, base, problem = _adapter_facts(folder, record)
     return Entry(
         name=name,
         folder=folder,
-        method=f"{kind}, merged" if record.get("merged_from") else kind,
+        method=f"{kind}, merged" if merged or record.get("merged_from") else kind,
         base=base,
         task=record.get("task", {}).get("name", ""),
         trainable=record.get("parameters", {}).get("trainable"),
         validation_loss=(record.get("best") or {}).get("validation_loss"),
         size_mb=round(size, 2),
-        whole=bool(record) and is_model(record),
+        whole=bool(merged) or (bool(record) and is_model(record)),
         problem=problem,
     )
 
@@ -194,6 +206,8 @@ def merge(entry: Entry, name: str, model: str | None = None) -> Path:
         if record:
             record |= {"name": name, "merged_from": entry.name}
             write_record(new, record, card(record))
+        else:
+            write_merged(new, entry.name, entry.method, base_name(base))
         write_marks(new, read_marks(entry.folder) | read_marks(base.folder))
         new.rename(out)
     return out
@@ -213,7 +227,7 @@ def delete(name: str) -> Path:
         return _dropped(run)
     if not folder.is_dir():
         raise AdapterError(f"There is no adapter '{name}' in {paths.adapters()}.", "See: shotwise adapter list")
-    if not (folder / CONFIG_FILE).is_file() and not read_record(folder):
+    if not (folder / CONFIG_FILE).is_file() and not _is_made_here(folder):
         raise AdapterError(f"The folder '{folder}' holds no adapter.", "Nothing was deleted.")
     if run.is_dir():
         _dropped(run)

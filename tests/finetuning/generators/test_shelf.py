@@ -99,6 +99,19 @@ def test_a_merged_adapter_remembers_what_it_and_its_base_have_learnt_from(shelf,
     assert len(merged.texts) == 1 + len(read_marks(entry.folder).texts) > 1
 
 
+def test_what_an_adapter_from_elsewhere_was_merged_into_is_on_the_shelf_too(shelf, model_folder):
+    entry = shelf("lora")
+    for name in ("training.json", "trained_on.json", "README.md"):
+        (entry.folder / name).unlink()
+    folder = merge(find_tuned("lora"), "merged", model_folder("llama3"))
+    found = find_tuned("merged")
+    assert (found.method, found.whole, found.problem) == ("lora, merged", True, "")
+    assert found in list_adapters()
+    assert scores(folder) == pytest.approx(scores(model_folder("llama3"), "lora"), abs=1e-4)
+    assert delete("merged") == folder
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("method", ["prompt-tuning", "full"])
 def test_what_has_no_place_in_the_weights_is_not_merged(method, shelf):
     with pytest.raises(AdapterError, match=r"soft prompt|whole model"):
