@@ -138,7 +138,7 @@ def evaluate(name: Name, source: Source, *, rows: RowOptions, measured: EffectOp
     base_again(saved.record["base"], f"The encoder '{name}'")
     measured.check()
     parts = read_parts(rows.wanted(source))
-    unseen = saved.unlearnt(parts.test)
+    unseen = saved.unlearnt(parts.test, parts.group_column)
     if not unseen:
         raise DataError(f"The encoder '{name}' has learnt from every row that would be measured on.", "Name others.")
     if len(unseen) < len(parts.test):

@@ -30,27 +30,34 @@ class Marked(Protocol):
 
 @dataclass(frozen=True)
 class Marks:
-    """What was learnt from: hashes of texts, and of groups."""
+    """What was learnt from: hashes of texts, and of groups.
+
+    A group is known by its name and that of its column (of a known data set, its own), whatever the file is called:
+    film 7 is not user 7. Older marks say nothing of the column: a group of theirs is one in whatever column, for it is
+    better to leave out too much than to measure on what was learnt.
+    """
 
     texts: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, rows: Iterable[Marked]) -> Marks:
-        """Return the marks of the rows."""
+    def of(cls, rows: Iterable[Marked], group_column: str = "") -> Marks:
+        """Return the marks of the rows; the name of their column of groups may be left out where all are of one."""
         rows = list(rows)
         return cls(
             frozenset(text_mark(row.inputs) for row in rows),
-            frozenset(group_mark(row.group) for row in rows if row.group),
+            frozenset(group_mark(row.group, group_column) for row in rows if row.group),
         )
 
     def __or__(self, other: Marks) -> Marks:
         """Return the marks of what either was made from."""
         return Marks(self.texts | other.texts, self.groups | other.groups)
 
-    def know(self, row: Marked) -> bool:
+    def know(self, row: Marked, group_column: str = "") -> bool:
         """Return whether the row, or another of its group, was learnt from."""
-        return text_mark(row.inputs) in self.texts or bool(row.group and group_mark(row.group) in self.groups)
+        if text_mark(row.inputs) in self.texts:
+            return True
+        return bool(row.group) and not self.groups.isdisjoint(_all_marks(str(row.group), group_column))
 
     @classmethod
     def from_json(cls, found: Any) -> Marks:
@@ -92,9 +99,14 @@ def text_mark(inputs: Mapping[str, str]) -> str:
     return _mark(f"text {normalised(chr(10).join(inputs.values()))}")
 
 
-def group_mark(group: str) -> str:
-    """Return a short hash of a group's name."""
-    return _mark(f"group {group}")
+def group_mark(group: str, column: str) -> str:
+    """Return a short hash of a group's name in its column."""
+    return _mark(f"column {column} group {group}")
+
+
+def _all_marks(group: str, column: str) -> tuple[str, str]:
+    """Return the marks that a group has now, and had when its column was not told."""
+    return group_mark(group, column), _mark(f"group {group}")
 
 
 def _mark(text: str) -> str:

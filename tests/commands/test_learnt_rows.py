@@ -9,10 +9,14 @@ import pytest
 
 from assistant import paths
 from assistant.answering import Assistant
-from assistant.commands import advise, recipe, recipe_curve, study
+from assistant.commands import advise, evaluate, recipe, recipe_curve, study
+from assistant.data import Fields
 from assistant.evaluation.advice.rows import load_rows
 from assistant.evaluation.outcomes import Sample
 from assistant.evaluation.sets.datasets import load_dataset
+from assistant.evaluation.training.rows import WantedRows, read_parts
+from assistant.evaluation.tuning.source import Place, training_data
+from assistant.finetuning.generators.adapter_record import marks_of
 from assistant.finetuning.marks import Marks, write_marks
 from assistant.generation.chat_model import ScriptedModel
 from tests.evaluation.advice_runs import write_source
@@ -26,13 +30,13 @@ SAID = "samples were left out because 'tuned' has learnt from them"
 @pytest.fixture
 def tuned(home, monkeypatch):
     """A function that makes the folder of a model that has learnt from the samples; a scripted one answers for it."""
-    for command in (advise, recipe, recipe_curve, study):
+    for command in (advise, evaluate, recipe, recipe_curve, study):
         monkeypatch.setattr(command, "load_assistant", lambda settings: Assistant(ScriptedModel(["positive"])))
 
-    def made(samples):
+    def made(samples, group_column=""):
         folder = home / "adapters" / "tuned"
         shutil.copytree(paths.demo() / "model", folder, copy_function=os.symlink)
-        write_marks(folder, Marks.of(samples))
+        write_marks(folder, Marks.of(samples, group_column))
         return str(folder)
 
     return made
@@ -87,3 +91,30 @@ def test_a_learning_curve_holds_out_no_learnt_row(shotwise, tuned):
     record = json.loads(out)
     assert record["n"] == len(load_dataset("reviews").test) - 2
     assert f"2 {SAID}" in " ".join(record["notes"])
+
+
+@pytest.mark.parametrize(("column", "left"), [("film", 24), ("user", 40)])
+def test_groups_of_another_column_are_not_those_that_were_learnt_from(column, left, shotwise, tuned, home):
+    make_reviews(home)
+    columns = Fields(("text",), "label", group="film")
+    films = load_rows(write_source(home, 80, films=4), task="sentiment", seed=0, pool=80, fields=columns)
+    assert len({row.group for row in films.train}) == 2
+    model = tuned(films.train, films.group_column)
+    other = write_source(home, 40, films=5, name="other.jsonl", extra=" other")
+    Path(other).write_text(Path(other).read_text("utf-8").replace('"film":', f'"{column}":'), "utf-8")
+    code, out, err = shotwise(
+        *("evaluate", other, "--task", "sentiment", "--index", "toy", "--group", column, "--model", model),
+        *("--strategies", "zero-shot", "--seeds", "1", "--json"),
+    )
+    assert code == 0, err
+    assert json.loads(out)["data"]["n"] == left
+
+
+def test_what_is_learnt_from_a_table_is_known_by_the_name_of_its_column(home):
+    place = Place(write_source(home, 80, films=20), task="sentiment", group="film")
+    data = training_data(place)
+    assert marks_of([data]).know(Sample("x", {"text": "new"}, (), data.rows[0].group), "film")
+    assert not marks_of([data]).know(Sample("x", {"text": "new"}, (), data.rows[0].group), "user")
+    rows = read_parts(WantedRows(place.source, "sentiment", group="film")).training_rows()
+    assert rows.marks.know(Sample("x", {"text": "new"}, (), rows.train[0].group), "film")
+    assert not rows.marks.know(Sample("x", {"text": "new"}, (), rows.train[0].group), "user")

@@ -134,7 +134,8 @@ def plan_advice(
 
 def _unseen(loaded: LoadedSet, model: ModelSettings | None) -> LoadedSet:
     """Return the rows with no sample in dev and test that the model has learnt from, and a note on how many."""
-    (dev, test), notes = without_learnt({"dev sample": loaded.dev, "test sample": loaded.test}, model)
+    parts = {"dev sample": loaded.dev, "test sample": loaded.test}
+    (dev, test), notes = without_learnt(parts, loaded.group_column, model)
     return replace(loaded, dev=dev, test=test, notes=(*loaded.notes, *notes))
 
 

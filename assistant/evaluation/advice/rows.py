@@ -62,7 +62,8 @@ def load_rows(
 def _cut_source(source: str, task: Task, seed: int, pool: int, fields: Fields | None, split: str | None) -> LoadedSet:
     """Return any table cut into pool, dev and test: half of the rows at least stay in the pool."""
     table, bad = open_source(source, split), list[BadRow]()
-    rows = read_rows(table, _all_named(table, fields, task), task, bad=bad)
+    fields = _all_named(table, fields, task)
+    rows = read_rows(table, fields, task, bad=bad)
     if len(rows) < LEAST_ROWS:
         raise DataError(
             f"'{table.name}' has {len(rows)} rows with an answer; from so few nothing can be learned.",
@@ -78,8 +79,9 @@ def _cut_source(source: str, task: Task, seed: int, pool: int, fields: Fields | 
     if bad:
         notes.append(f"{len(bad):,} rows were skipped; the first: line {bad[0].line}, {bad[0].reason}.")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name.split(".")[0]).strip("-.") or "data"
+    group = fields.group if fields is not None else None
     return LoadedSet(
-        data=DataSet(name, name, task.name, "", "", "", Fields(task.fields, None)),
+        data=DataSet(name, name, task.name, "", "", "", Fields(task.fields, None, group=group)),
         task=task,
         pool=tuple(drawn(parts.train, seed, label)[:pool]),
         dev=tuple(as_sample(row) for row in dev),

@@ -28,6 +28,7 @@ class Material:
     test: tuple[Sample, ...]
     facts: dict[str, Any]
     notes: tuple[str, ...] = ()
+    group_column: str = ""
 
     def draw(self, rows: int, seed: int) -> tuple[Demonstration, ...]:
         """Return so many rows of the pool, drawn evenly by label; the draw of 16 is part of that of 64."""
@@ -68,7 +69,7 @@ def read_material(place: Place, test: int, model: ModelSettings | None = None) -
         ShotwiseError: if the source, its columns or its task cannot be used.
     """
     loaded = place.load(None, scored=True)
-    (unseen,), left_out = without_learnt({"held-out row": loaded.test}, model)
+    (unseen,), left_out = without_learnt({"held-out row": loaded.test}, loaded.group_column, model)
     held_out = tuple(map(_stripped, unseen[:test]))
     marks = Marks.of(held_out)
     pool = tuple(row for row in loaded.pool if not marks.know(row))
@@ -80,7 +81,7 @@ def read_material(place: Place, test: int, model: ModelSettings | None = None) -
     if len(held_out) < test:
         notes.append(f"All {len(held_out):,} held-out rows that there are were taken.")
     facts = {**place.facts(loaded, None), "split": place.split or "test", "n": len(held_out)}
-    return Material(loaded.task, pool, held_out, facts, tuple(notes))
+    return Material(loaded.task, pool, held_out, facts, tuple(notes), loaded.group_column)
 
 
 def as_samples(rows: Sequence[Demonstration]) -> tuple[Sample, ...]:

@@ -111,7 +111,8 @@ def train_adapter(cell: Cell, experiment: Experiment, stop: Event, tell: Tell) -
     interrupted = there or last_checkpoint(run_folder(name)) is not None
     began = time.process_time()
     if not there:
-        data = TrainingData(material.task.name, material.draw(cell.rows, cell.seed), material.facts)
+        rows = material.draw(cell.rows, cell.seed)
+        data = TrainingData(material.task.name, rows, material.facts, group_column=material.group_column)
         settings = generator_settings(cell, experiment)
         order = Order(name, experiment.model.model, data, settings, resume=True, replace=True)
         if not train_generator(order, stop, lambda text: None, lambda now: tell(now.sentence)).finished:
@@ -166,4 +167,5 @@ def _training_rows(cell: Cell, experiment: Experiment) -> TrainingRows:
     material, task = experiment.material, experiment.material.task
     parts = split(material.draw(cell.rows, cell.seed), kept_aside(cell.rows), cell.seed)
     train = as_samples(parts.train) * _repeats(cell, experiment)
-    return TrainingRows(task.name, task.fields, task.labels, train, as_samples(parts.validation), material.facts)
+    dev, column = as_samples(parts.validation), material.group_column
+    return TrainingRows(task.name, task.fields, task.labels, train, dev, material.facts, column)

@@ -114,7 +114,8 @@ def _plan(
     task = load_task(data.task)
     arms = run.arms(task)
     loaded = None if run.ids else load_dataset(data.name, conditions.data_dir)
-    (samples,), left_out = without_learnt({"sample": _samples(run, loaded, conditions)}, conditions.model)
+    asked = {"sample": _samples(run, loaded, conditions)}
+    (samples,), left_out = without_learnt(asked, data.fields.group or "", conditions.model)
     index = None
     if any(arm.is_baseline or find_strategy(arm.strategy).needs_index for arm in arms):
         pool = loaded or load_dataset(data.name, conditions.data_dir)

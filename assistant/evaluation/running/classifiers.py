@@ -12,7 +12,6 @@ from assistant.evaluation.metrics.text import score_sample
 from assistant.evaluation.outcomes import CLASSIFIER, Arm, Outcome, Sample
 from assistant.evaluation.running.wanted import Found
 from assistant.finetuning.classifiers.saved import SavedClassifier, open_classifier
-from assistant.finetuning.marks import group_mark, text_mark
 from assistant.prompting.tasks import Task
 
 
@@ -56,12 +55,8 @@ def unlearnt(data: Found, classifiers: Sequence[SavedClassifier]) -> Found:
     notes = []
     kept = data.samples
     for one in classifiers:
-        texts, groups = one.marks()
-        left = tuple(
-            sample
-            for sample in kept
-            if text_mark(_read(sample, one)) not in texts and not (sample.group and group_mark(sample.group) in groups)
-        )
+        marks = one.marks()
+        left = tuple(sample for sample in kept if not marks.know(_as_read(sample, one), data.group_column))
         if len(left) < len(kept):
             notes.append(
                 f"{len(kept) - len(left)} samples were left out because the classifier '{one.name}' has learnt from "
@@ -73,8 +68,8 @@ def unlearnt(data: Found, classifiers: Sequence[SavedClassifier]) -> Found:
     return replace(data, samples=kept, notes=(*data.notes, *notes))
 
 
-def _read(sample: Sample, saved: SavedClassifier) -> dict[str, str]:
-    return {name: sample.inputs[name] for name in saved.fields}
+def _as_read(sample: Sample, saved: SavedClassifier) -> Sample:
+    return replace(sample, inputs={name: sample.inputs[name] for name in saved.fields})
 
 
 def classifier_outcomes(classifier: Any, samples: Sequence[Sample], task: Task) -> list[Outcome]:

@@ -22,17 +22,18 @@ def unseen(data: Found, model: ModelSettings | None) -> Found:
     Raises:
         AdapterError: if there is no such adapter; DataError: if no sample is left.
     """
-    (samples,), notes = without_learnt({"sample": data.samples}, model)
+    (samples,), notes = without_learnt({"sample": data.samples}, data.group_column, model)
     return replace(data, samples=samples, notes=(*data.notes, *notes))
 
 
 def without_learnt(
-    parts: Mapping[str, tuple[Sample, ...]], model: ModelSettings | None
+    parts: Mapping[str, tuple[Sample, ...]], group_column: str, model: ModelSettings | None
 ) -> tuple[list[tuple[Sample, ...]], tuple[str, ...]]:
     """Return each part without what the model or its adapter has learnt from here, and notes on how many these were.
 
     Args:
         parts: Samples by what one of them is called.
+        group_column: Of their groups; empty if they have none.
         model: The model that will be asked.
 
     Raises:
@@ -40,7 +41,7 @@ def without_learnt(
     """
     left, notes = list(parts.values()), []
     for name, marks in learnt_by(model):
-        kept = [tuple(sample for sample in part if not marks.know(sample)) for part in left]
+        kept = [tuple(sample for sample in part if not marks.know(sample, group_column)) for part in left]
         for what, of_part in zip(parts, kept, strict=True):
             if not of_part:
                 raise DataError(f"Every {what} is one that '{name}' has learnt from.", "Name rows it has never seen.")

@@ -56,6 +56,7 @@ class Found:
     facts: dict[str, Any]
     notes: tuple[str, ...] = ()
     loaded: LoadedSet | None = None
+    group_column: str = ""
 
 
 def found_samples(wanted: Wanted) -> Found:
@@ -118,7 +119,7 @@ def _known_set(wanted: Wanted) -> Found:
         "note": " ".join(loaded.notes),
     }
     samples = loaded.part(part)[: wanted.evaluation.limit]
-    return Found(loaded.task, samples, facts, loaded.notes, loaded)
+    return Found(loaded.task, samples, facts, loaded.notes, loaded, loaded.group_column)
 
 
 def _table(wanted: Wanted) -> Found:
@@ -142,7 +143,7 @@ def _table(wanted: Wanted) -> Found:
         "draw_seed": SEED,
         "note": " ".join(notes),
     }
-    return Found(task, tuple(samples), facts, notes)
+    return Found(task, tuple(samples), facts, notes, group_column=wanted.group or "")
 
 
 def _fields(wanted: Wanted, task: Task, columns: Callable[[], Sequence[str]]) -> Fields:

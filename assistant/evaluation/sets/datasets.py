@@ -65,6 +65,11 @@ class LoadedSet:
     """What a reader of the figures must know: how parts were made, what was skipped, what may be leaked."""
 
     @property
+    def group_column(self) -> str:
+        """Return the name of the column of groups, or nothing if there is none."""
+        return self.data.fields.group or ""
+
+    @property
     def train(self) -> tuple[Sample, ...]:
         """Return the pool as samples."""
         return tuple(as_sample(row) for row in self.pool)

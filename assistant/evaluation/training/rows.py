@@ -65,6 +65,7 @@ class Parts:
     test: tuple[Sample, ...]
     facts: dict[str, Any]
     notes: tuple[str, ...] = ()
+    group_column: str = ""
 
     def training_rows(self) -> TrainingRows:
         """Return the rows that training may see.
@@ -72,7 +73,9 @@ class Parts:
         Raises:
             DataError: if nothing can be learnt from them.
         """
-        return TrainingRows(self.task.name, self.task.fields, self.task.labels, self.train, self.dev, self.facts)
+        return TrainingRows(
+            self.task.name, self.task.fields, self.task.labels, self.train, self.dev, self.facts, self.group_column
+        )
 
 
 def read_parts(wanted: WantedRows) -> Parts:
@@ -104,7 +107,8 @@ def _known(wanted: WantedRows) -> Parts:
         )
     facts = _facts(wanted, dict(loaded.fingerprints)) | {"terms": loaded.data.terms}
     train, dev = _whole_groups(loaded)
-    return Parts(loaded.task, train, dev[: wanted.dev], loaded.test[: wanted.test], facts, loaded.notes)
+    dev, test = dev[: wanted.dev], loaded.test[: wanted.test]
+    return Parts(loaded.task, train, dev, test, facts, loaded.notes, loaded.group_column)
 
 
 def _whole_groups(loaded: LoadedSet) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
@@ -129,11 +133,11 @@ def _table(wanted: WantedRows) -> Parts:
     source = open_source(wanted.source, wanted.split)
     bad: list[BadRow] = []
     rows = read_rows(source, _fields(wanted, task, source.columns()), task, bad=bad)
-    dev, test = (
+    dev_rows, test_rows = (
         max(1, min(asked, round(share * len(rows))))
         for asked, share in ((wanted.dev, _DEV_SHARE), (wanted.test, _TEST_SHARE))
     )
-    parts = cut(rows, task, dev=dev, test=test, seed=wanted.seed)
+    parts = cut(rows, task, dev=dev_rows, test=test_rows, seed=wanted.seed)
     train = drawn(parts.train, wanted.seed, label_of(task))[: wanted.rows]
     grouped = ", whole groups" if any(row.group for row in rows) else ""
     notes = [f"Cut from {source.name} with seed {wanted.seed}{grouped}: dev and test."]
@@ -142,7 +146,8 @@ def _table(wanted: WantedRows) -> Parts:
     if not parts.test:
         raise DataError("Every group is too large to be cut off for test.", "Give more rows, or smaller groups.")
     facts = _facts(wanted, source.fingerprint)
-    return Parts(task, _samples(train), _samples(parts.dev), _samples(parts.test), facts, tuple(notes))
+    dev, test = _samples(parts.dev), _samples(parts.test)
+    return Parts(task, _samples(train), dev, test, facts, tuple(notes), wanted.group or "")
 
 
 def _samples(rows: Sequence[Demonstration]) -> tuple[Sample, ...]:
@@ -170,7 +175,7 @@ def without_copies(parts: Parts) -> Parts:
     notes = parts.notes
     if dropped:
         notes = (*notes, f"{dropped} rows were left out of training because their text is measured on or kept aside.")
-    return Parts(parts.task, train, dev_rows, parts.test, parts.facts, notes)
+    return replace(parts, train=train, dev=dev_rows, notes=notes)
 
 
 def without_learnt(parts: Parts, base: Base) -> Parts:
@@ -180,7 +185,7 @@ def without_learnt(parts: Parts, base: Base) -> Parts:
         DataError: if none is left to measure on.
     """
     marks = read_marks(base.folder)
-    test = tuple(row for row in parts.test if not marks.know(row))
+    test = tuple(row for row in parts.test if not marks.know(row, parts.group_column))
     if not test:
         raise DataError(f"'{base.public_name}' has learnt from every row that would be measured on.", "Name others.")
     if len(test) == len(parts.test):

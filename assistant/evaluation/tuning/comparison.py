@@ -6,7 +6,7 @@ On rows of its own task this says what was gained; on those of another, what was
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -152,7 +152,7 @@ def compare_with_base(
             "Give the file as it was, or rows from elsewhere.",
         )
     every = len(loaded.test)
-    loaded = replace(loaded, test=_unseen(loaded.test, _both(entry, question.model).values()))
+    loaded = replace(loaded, test=_unseen(loaded, _both(entry, question.model).values()))
     if not loaded.test:
         raise DataError(
             f"'{entry.name}', or its base, has learnt from every row that would be measured on.", "Name other rows."
@@ -169,10 +169,11 @@ def compare_with_base(
     return gain
 
 
-def _unseen(samples: Sequence[Sample], models: Iterable[ModelSettings]) -> tuple[Sample, ...]:
-    """Return the samples that none of the models has learnt from."""
+def _unseen(loaded: LoadedSet, models: Iterable[ModelSettings]) -> tuple[Sample, ...]:
+    """Return the samples of test that none of the models has learnt from."""
     learnt = [marks for model in models for _, marks in learnt_by(model)]
-    return tuple(sample for sample in samples if not any(marks.know(sample) for marks in learnt))
+    known = (any(marks.know(sample, loaded.group_column) for marks in learnt) for sample in loaded.test)
+    return tuple(sample for sample, is_known in zip(loaded.test, known, strict=True) if not is_known)
 
 
 def _as_trained(base: ModelSettings, record: Mapping[str, Any]) -> ModelSettings:

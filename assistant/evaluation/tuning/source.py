@@ -114,7 +114,7 @@ def training_data(
         facts["notes"].append(f"{left:,} rows are not learnt: their text, or their group, is held out too.")
     if not kept:
         raise DataError(f"Every row of '{place.name}' is held out too.", "Name rows that differ.")
-    return TrainingData(loaded.task.name, kept, facts, index, weight)
+    return TrainingData(loaded.task.name, kept, facts, index, weight, loaded.group_column)
 
 
 def read_mixture(text: str) -> tuple[str, float]:

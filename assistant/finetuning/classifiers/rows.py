@@ -11,6 +11,7 @@ from typing import Any
 
 from assistant.errors import DataError
 from assistant.evaluation.outcomes import Sample
+from assistant.finetuning.marks import Marks
 
 Inputs = Mapping[str, str]
 
@@ -27,6 +28,12 @@ class TrainingRows:
     dev: tuple[Sample, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Where they come from: source, sha256, how they were cut …"""
+    group_column: str = ""
+
+    @property
+    def marks(self) -> Marks:
+        """Return by what the rows that are learnt from, or choose the best weights, are known again."""
+        return Marks.of((*self.train, *self.dev), self.group_column)
 
     def __post_init__(self) -> None:
         """Refuse rows that cannot teach anything, and groups on both sides.

@@ -87,15 +87,14 @@ class SavedClassifier:
             "files": dict(self.record["files"]),
         }
 
-    def marks(self) -> tuple[frozenset[str], frozenset[str]]:
+    def marks(self) -> Marks:
         """Return the marks of the texts and of the groups that it was trained on.
 
         Raises:
             ClassifierError: if the file is missing or cannot be read.
         """
         try:
-            kept = json.loads((self.folder / MARKS).read_text(encoding="utf-8"))
-            return frozenset(map(str, kept["texts"])), frozenset(map(str, kept["groups"]))
+            return Marks.from_json(json.loads((self.folder / MARKS).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ClassifierError(
                 f"What the classifier '{self.name}' was trained on is not known: {MARKS} cannot be read.", _again()

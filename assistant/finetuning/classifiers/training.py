@@ -23,7 +23,7 @@ from assistant.finetuning.classifiers.rows import TrainingRows, examples
 from assistant.finetuning.classifiers.saved import MODEL, SavedClassifier, check_free, publish
 from assistant.finetuning.classifiers.settings import ClassifierSettings
 from assistant.finetuning.locking import training_in
-from assistant.finetuning.marks import Marks, read_marks
+from assistant.finetuning.marks import read_marks
 
 _PLAN = "plan.json"
 _LIBRARIES = ("shotwise", "torch", "transformers", "peft", "scikit-learn", "safetensors")
@@ -86,7 +86,7 @@ def _trained(
     if isinstance(trained, Paused):
         return trained
     record = trained | _origins(rows, settings, base) | {"seconds": spent.seconds}
-    learnt = Marks.of((*rows.train, *rows.dev)) | read_marks(base.folder)
+    learnt = rows.marks | read_marks(base.folder)
     saved = publish(work / "draft", record, learnt, name)
     shutil.rmtree(work)
     return saved

@@ -29,7 +29,7 @@ from assistant.finetuning.encoders.losses import Loss
 from assistant.finetuning.encoders.rows import columns, loss_for
 from assistant.finetuning.encoders.settings import EncoderTraining
 from assistant.finetuning.locking import training_in
-from assistant.finetuning.marks import Marks, read_marks
+from assistant.finetuning.marks import read_marks
 from assistant.retrieval.encoders import TAUGHT
 
 CARD = TAUGHT
@@ -49,10 +49,10 @@ class SavedEncoder:
         """Return its name: that of its folder."""
         return self.folder.name
 
-    def unlearnt(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    def unlearnt(self, samples: Sequence[Sample], group_column: str = "") -> tuple[Sample, ...]:
         """Return the samples that it has not learnt from, nor from rows of their group."""
         marks = read_marks(self.folder)
-        return tuple(one for one in samples if not marks.know(one))
+        return tuple(one for one in samples if not marks.know(one, group_column))
 
 
 def train_encoder(
@@ -188,7 +188,7 @@ def _origins(rows: TrainingRows, settings: EncoderTraining, base: Base, loss: Lo
         "settings": settings.to_json(),
         "base": base.facts(),
         "data": {**rows.facts, "rows": len(rows.train), "dev_rows": len(rows.dev), "rows_sha256": rows.sha256},
-        "trained_on": (Marks.of((*rows.train, *rows.dev)) | read_marks(base.folder)).to_json(),
+        "trained_on": (rows.marks | read_marks(base.folder)).to_json(),
         "versions": {library: importlib.metadata.version(library) for library in _LIBRARIES},
     }
 

@@ -43,6 +43,7 @@ class TrainingData:
     """Of demonstrations retrieved into the training prompts."""
     weight: float = 1.0
     """In a mixture: how often each of its rows is learnt in an epoch; 0.5 is half of the rows, once."""
+    group_column: str = ""
 
     def __post_init__(self) -> None:
         """Check the weight."""
@@ -161,7 +162,10 @@ def read_merged(folder: Path) -> dict[str, str]:
 
 def marks_of(data: Sequence[TrainingData]) -> Marks:
     """Return by what the rows that were learnt from, or chose the best weights, are known again."""
-    return Marks.of(row for one in data for row in one.rows)
+    marks = Marks()
+    for one in data:
+        marks |= Marks.of(one.rows, one.group_column)
+    return marks
 
 
 def read_record(folder: Path) -> dict[str, Any]:

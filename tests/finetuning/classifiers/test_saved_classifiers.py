@@ -99,13 +99,12 @@ def test_what_the_base_has_learnt_from_is_inherited(settings, tmp_path):
     base = save_bert(tmp_path / "first" / "model")
     write_marks(base.parent, Marks(frozenset({"text of the base"}), frozenset({"its group"})))
     saved = train_classifier(review_rows(), settings("feature-based", encoder=str(base)), "second")
-    texts, groups = saved.marks()
-    assert {"text of the base", text_mark(review_rows().train[0].inputs)} <= texts
-    assert groups == {"its group"}
+    assert {"text of the base", text_mark(review_rows().train[0].inputs)} <= saved.marks().texts
+    assert saved.marks().groups == {"its group"}
 
 
 def test_what_it_was_trained_on_is_known_without_the_rows(saved):
-    texts, groups = saved.marks()
+    texts, groups = saved.marks().texts, saved.marks().groups
     assert text_mark(reviews(1)[0].inputs) in texts
     assert text_mark({"text": "never seen"}) not in texts
     assert groups == frozenset()
