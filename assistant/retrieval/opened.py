@@ -86,9 +86,15 @@ class DemonstrationIndex:
         return self._encoder
 
     @cached_property
+    def taught(self) -> Path | None:
+        """Return the folder of the encoder if that was fine-tuned here."""
+        folder = Path(str(self.manifest.encoder["name"])).expanduser()
+        return folder if (folder / TAUGHT).is_file() else None
+
+    @property
     def tells_copies(self) -> bool:
         """Return whether a high cosine means a copy: one fine-tuned here draws together what is alike for a task."""
-        return not (Path(str(self.manifest.encoder["name"])).expanduser() / TAUGHT).is_file()
+        return self.taught is None
 
     def use_encoder(self, encoder: Encoder) -> None:
         """Take this encoder for questions, if it is the one the rows were embedded with.

@@ -125,17 +125,17 @@ def plan_advice(
     loaded = load_rows(
         source, task=task, seed=settings.seed, pool=settings.pool, data_dir=data_dir, fields=fields, split=split
     )
-    loaded = _unseen(loaded, model)
     opened = _opened(loaded, index, settings.encoder, progress)
+    loaded = _unseen(loaded, model, opened)
     plan = _planned(loaded, opened, assistant, settings, _data_facts(source, loaded))
     _check_budget(plan)
     return replace(plan, name=name or f"advice-{loaded.data.name[:40]}-{plan.hash[:8]}")
 
 
-def _unseen(loaded: LoadedSet, model: ModelSettings | None) -> LoadedSet:
-    """Return the rows with no sample in dev and test that the model has learnt from, and a note on how many."""
+def _unseen(loaded: LoadedSet, model: ModelSettings | None, index: DemonstrationIndex) -> LoadedSet:
+    """Return the rows with no sample in dev and test that model or encoder has learnt from, and a note on how many."""
     parts = {"dev sample": loaded.dev, "test sample": loaded.test}
-    (dev, test), notes = without_learnt(parts, loaded.group_column, model)
+    (dev, test), notes = without_learnt(parts, loaded.group_column, model, index)
     return replace(loaded, dev=dev, test=test, notes=(*loaded.notes, *notes))
 
 

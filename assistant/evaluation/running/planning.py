@@ -57,6 +57,7 @@ def plan_evaluation(wanted: Wanted, report: BuildReport | None = None) -> Plan:
     classifiers = fitting_classifiers(wanted.classifiers, task)
     data = unseen(unlearnt(data, classifiers), wanted.model)
     index = _index(wanted, data, strategies, report)
+    data = unseen(data, None, index)
     chosen = strategies or (_fitting(task, index, readings, wanted) if wanted.ask_model else [])
     _check_index(index, task, chosen)
     arms, notes = _arms(chosen, readings, wanted) if chosen or wanted.ask_model else ((), ())

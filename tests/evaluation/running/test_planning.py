@@ -9,7 +9,9 @@ from assistant.evaluation.outcomes import BASELINES, Arm
 from assistant.evaluation.running.planning import plan_evaluation, with_model
 from assistant.evaluation.running.runner import evaluate
 from assistant.evaluation.running.wanted import Wanted
+from assistant.finetuning.marks import Marks
 from assistant.generation.chat_model import ScriptedModel
+from assistant.retrieval.encoders import TAUGHT
 from assistant.retrieval.index import DemonstrationIndex
 from assistant.settings import EvaluationSettings, GuardSettings, RetrievalSettings
 from tests.evaluation.runs import SAMPLES, assistant
@@ -43,6 +45,16 @@ def strategies(plan):
 
 
 # Data
+
+
+def test_what_the_encoder_of_the_index_has_learnt_from_is_not_measured(toy, rows, tmp_path, monkeypatch):
+    folder = tmp_path / "by-mood"
+    folder.mkdir()
+    (folder / TAUGHT).write_text(json.dumps({"trained_on": Marks.of(SAMPLES[:2]).to_json()}), encoding="utf-8")
+    monkeypatch.setattr(DemonstrationIndex, "taught", folder)
+    plan = planned(rows)
+    assert {one.id for one in plan.samples} == {one.id for one in SAMPLES[2:]}
+    assert any(note.startswith("2 samples were left out because 'by-mood' has learnt") for note in plan.notes)
 
 
 def test_a_file_becomes_samples_drawn_evenly_by_label(toy, rows):
