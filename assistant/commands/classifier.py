@@ -296,14 +296,20 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (asked only at a terminal).")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a classifier."""
-    from assistant.finetuning.classifiers.saved import classifier_folder, delete_classifier
+    """Delete a classifier, or what a stopped training has learnt."""
+    from assistant.finetuning.classifiers.saved import classifier_folder, classifier_names, delete_classifier
+    from assistant.finetuning.classifiers.trainer import drop_stopped
+    from assistant.finetuning.classifiers.training import stopped_training
 
-    folder = classifier_folder(name)
+    stopped = stopped_training(name)
+    kept = stopped is None or name in classifier_names()
+    folder = classifier_folder(name) if kept else stopped
     if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete {folder}?", err=True):
         say("Nothing was deleted.")
         return
-    deleted = delete_classifier(name)
+    if stopped is not None:
+        drop_stopped(stopped)
+    deleted = delete_classifier(name) if kept else folder
     show_json({"deleted": name, "folder": str(deleted)}) if as_json else show(f"Deleted {deleted}.")
 
 

@@ -214,14 +214,19 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (asked only at a terminal).")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete an encoder; indexes that were built by it can no longer be searched."""
-    from assistant.finetuning.encoders.training import delete_encoder, open_encoder
+    """Delete an encoder, or what a stopped training has learnt; indexes built by it can no longer be searched."""
+    from assistant.finetuning.classifiers.trainer import drop_stopped
+    from assistant.finetuning.encoders.training import delete_encoder, encoder_names, open_encoder, stopped_training
 
-    folder = open_encoder(name).folder
+    stopped = stopped_training(name)
+    kept = stopped is None or name in encoder_names()
+    folder = open_encoder(name).folder if kept else stopped
     if not yes and sys.stdin.isatty() and not typer.confirm(f"Delete {folder}?", err=True):
         say("Nothing was deleted.")
         return
-    deleted = delete_encoder(name)
+    if stopped is not None:
+        drop_stopped(stopped)
+    deleted = delete_encoder(name) if kept else folder
     show_json({"deleted": name, "folder": str(deleted)}) if as_json else show(f"Deleted {deleted}.")
 
 

@@ -73,6 +73,17 @@ def test_a_stopped_reading_of_texts_says_how_to_go_on(shotwise, train, rows, mon
     assert "ROC-AUC" in out
 
 
+def test_a_training_that_was_stopped_can_be_dropped(shotwise, train, rows, home, monkeypatch):
+    monkeypatch.setattr(TrainingBar, "tell", lambda bar, progress: signal.raise_signal(signal.SIGINT))
+    assert shotwise(*train(rows))[0] == 130
+    work = home / "runs" / "classifiers" / "mine"
+    assert any(work.iterdir())
+    code, out, err = shotwise("classifier", "delete", "mine", "--yes")
+    assert (code, out.strip()) == (0, f"Deleted {work}."), err
+    assert not work.exists()
+    assert shotwise("classifier", "delete", "mine", "--yes")[0] == 2
+
+
 def test_figures_are_of_rows_that_were_not_trained_on(shotwise, train, rows, home):
     _, out, _ = shotwise(*train(rows, "--method", "feature-based", "--test-rows", "20", "--json"))
     told = json.loads(out)

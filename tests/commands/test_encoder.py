@@ -1,9 +1,11 @@
 """`shotwise encoder …`, as a person types it."""
 
 import json
+import signal
 
 import pytest
 
+from assistant.commands.training_options import TrainingBar
 from assistant.errors import ModelError
 from assistant.generation.loading import load_chat_model
 from assistant.settings import ModelSettings
@@ -49,6 +51,16 @@ def test_an_encoder_is_trained_measured_listed_and_used(shotwise, train, home):
     )
     assert built[0] == 0, built
     assert json.loads(shotwise("index", "list", "--json")[1])[0]["name"] == "by-mine"
+
+
+def test_a_training_that_was_stopped_can_be_dropped(shotwise, train, home, monkeypatch):
+    monkeypatch.setattr(TrainingBar, "tell", lambda bar, progress: signal.raise_signal(signal.SIGINT))
+    assert shotwise(*train)[0] == 130
+    work = home / "runs" / "encoders" / "mine"
+    code, out, err = shotwise("encoder", "delete", "mine", "--yes")
+    assert (code, out.strip()) == (0, f"Deleted {work}."), err
+    assert not work.exists()
+    assert shotwise("encoder", "delete", "mine", "--yes")[0] == 2
 
 
 def test_an_encoder_is_shown_measured_again_and_deleted(shotwise, train, home):

@@ -21,6 +21,7 @@ from assistant.finetuning.classifiers.base import without_bars
 from assistant.finetuning.classifiers.batches import trainer_of_like_lengths, uses_bfloat16
 from assistant.finetuning.classifiers.progress import Progress, Spent, Tell
 from assistant.finetuning.classifiers.settings import ClassifierSettings
+from assistant.finetuning.locking import training_in
 
 SAVE_EVERY_S = 60.0
 """Seconds after which a checkpoint is due; one is also written after every pass over the rows."""
@@ -249,6 +250,17 @@ class _Eyes:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 6)
+
+
+def drop_stopped(work: Path) -> Path:
+    """Delete what a stopped training left behind in its folder, and return that.
+
+    Raises:
+        TrainingError: if it is being gone on with.
+    """
+    with training_in(work):
+        shutil.rmtree(work)
+    return work
 
 
 def work_folder(folder: Path, file: str, plan: dict[str, Any], *, resume: bool, replace: bool) -> Path:

@@ -7,6 +7,7 @@ since the last checkpoint; `resume` goes on from there and ends with the weights
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -125,6 +126,12 @@ def _plan(rows: TrainingRows, settings: ClassifierSettings, base: Base) -> dict[
 def work_folder(name: str) -> Path:
     """Return where a training of that name keeps its checkpoints and its curve."""
     return paths.runs() / "classifiers" / name
+
+
+def stopped_training(name: str) -> Path | None:
+    """Return where a training of that name left what it has learnt so far, or None if none was stopped."""
+    work = work_folder(name)
+    return work if os.sep not in name and (work / _PLAN).is_file() else None
 
 
 def _train(

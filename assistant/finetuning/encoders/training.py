@@ -72,7 +72,7 @@ def train_encoder(
     """
     folder = check_free(name, replace=replace or resume)
     base, loss = find_base(settings.encoder), loss_for(rows, settings)
-    run = paths.runs() / "encoders" / name
+    run = work_folder(name)
     with training_in(run):
         plan = _plan(rows, settings, base, loss)
         work = trainer.work_folder(run, _PLAN, plan, resume=resume, replace=replace)
@@ -136,6 +136,17 @@ def open_encoder(name: str) -> SavedEncoder:
     except (OSError, ValueError) as error:
         raise ClassifierError(f"{CARD} of the encoder '{name}' cannot be read: {error}.", "Train it again.") from error
     return SavedEncoder(folder, record)
+
+
+def work_folder(name: str) -> Path:
+    """Return where a training of that name keeps its checkpoints and its curve."""
+    return paths.runs() / "encoders" / name
+
+
+def stopped_training(name: str) -> Path | None:
+    """Return where a training of that name left what it has learnt so far, or None if none was stopped."""
+    work = work_folder(name)
+    return work if os.sep not in name and (work / _PLAN).is_file() else None
 
 
 def delete_encoder(name: str) -> Path:
