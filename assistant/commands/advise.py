@@ -181,7 +181,10 @@ def _told(record: Mapping[str, Any], folder: Path) -> str:
             f"{result.title}:",
             table(result.heads, result.rows),
             "",
-            *(f"- {sentence}" for sentence in (*record["race"]["exits"], *record["power"]["sentences"])),
+            *(
+                f"- {sentence}"
+                for sentence in (*record["race"]["exits"], *record["power"]["sentences"], *record["notes"])
+            ),
             "",
             f"Report: {folder / 'report.html'}",
             f"Record: {folder / 'advice.json'}",

@@ -45,7 +45,7 @@ def recommendation(
         without_model = _without_model(better, rows, measure, figure)
         more = [f"Or else: {sentence}", *rest]
         return {"kind": "no model", "use": better.other, "sentence": without_model, "more": more}
-    more = [*_cheaper_but_dropped(use, rows, pairs, finalists, dropped), *_beside(without, rows, measure), *rest]
+    more = [*_cheaper_but_dropped(use, rows, pairs, finalists, dropped), *_beside(without, use, rows, measure), *rest]
     return {"kind": kind, "use": use, "sentence": sentence, "more": more}
 
 
@@ -61,8 +61,11 @@ def _without_model(better: Comparison, rows: Mapping[str, Row], measure: str, fi
     )
 
 
-def _beside(without: Sequence[Comparison], rows: Mapping[str, Row], measure: str) -> list[str]:
-    """Return how the chosen arm compares with the baselines that ask no language model, none of them better."""
+def _beside(without: Sequence[Comparison], use: str, rows: Mapping[str, Row], measure: str) -> list[str]:
+    """Return how the arm chosen on dev compares with the baselines that ask no language model, none of them better.
+
+    What is to be used may be another arm, which is not measurably different and costs less.
+    """
     equal = [one for one in without if one.verdict != "worse"]
     best = _highest(equal or without, rows, measure)
     if best is None:
@@ -76,9 +79,10 @@ def _beside(without: Sequence[Comparison], rows: Mapping[str, Row], measure: str
     ]
     for one in equal:
         if rows[one.other]["strategy"] == MAJORITY:
+            relied = "it" if use == one.baseline else f"it, nor on {use}, which is not measurably different"
             found.append(
                 f"{one.baseline} is not even measurably better than always giving the most frequent answer "
-                f"({with_interval(rows[one.other], measure)}): do not rely on it."
+                f"({with_interval(rows[one.other], measure)}): do not rely on {relied}."
             )
     return found
 
