@@ -10,7 +10,7 @@ from typing import Any
 from assistant.errors import DataError, SettingError
 from assistant.evaluation.metrics.text import score_sample
 from assistant.evaluation.outcomes import CLASSIFIER, Arm, Outcome, Sample
-from assistant.evaluation.running.wanted import Found
+from assistant.evaluation.running.wanted import Found, left_out
 from assistant.finetuning.classifiers.saved import SavedClassifier, open_classifier
 from assistant.prompting.tasks import Task
 
@@ -59,7 +59,7 @@ def unlearnt(data: Found, classifiers: Sequence[SavedClassifier]) -> Found:
         left = tuple(sample for sample in kept if not marks.know(_as_read(sample, one), data.group_column))
         if len(left) < len(kept):
             notes.append(
-                f"{len(kept) - len(left)} samples were left out because the classifier '{one.name}' has learnt from "
+                f"{left_out(len(kept) - len(left))} because the classifier '{one.name}' has learnt from "
                 "them, or from rows of their group."
             )
         kept = left

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from assistant.errors import DataError
 from assistant.evaluation.outcomes import Sample
-from assistant.evaluation.running.wanted import Found
+from assistant.evaluation.running.wanted import Found, left_out
 from assistant.finetuning.marks import Marks, read_marks
 from assistant.generation.adapters import find_adapter
 from assistant.generation.loading import DEMO, SCRIPTED
@@ -52,7 +52,7 @@ def without_learnt(
                 raise DataError(f"Every {what} is one that '{name}' has learnt from.", "Name rows it has never seen.")
         if kept != left:
             notes.append(
-                f"{sum(map(len, left)) - sum(map(len, kept))} samples were left out because '{name}' has learnt from "
+                f"{left_out(sum(map(len, left)) - sum(map(len, kept)))} because '{name}' has learnt from "
                 "them, or from rows of their group."
             )
         left = kept

@@ -76,8 +76,13 @@ def found_samples(wanted: Wanted) -> Found:
         raise DataError(f"'{wanted.source}' has no samples to answer.")
     notes = [*data.notes, *_one_label_note(data)]
     if len(data.samples) < wanted.evaluation.limit:
-        notes.append(f"All {len(data.samples)} samples that there are were taken.")
+        notes.append(f"All {len(data.samples)} samples that there are were drawn.")
     return replace(data, samples=tuple(map(_stripped, data.samples)), notes=tuple(notes))
+
+
+def left_out(count: int) -> str:
+    """Return how many of the samples that were drawn are not measured on."""
+    return "1 sample was left out" if count == 1 else f"{count} samples were left out"
 
 
 def _one_label_note(data: Found) -> tuple[str, ...]:

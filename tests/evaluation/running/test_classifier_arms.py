@@ -103,7 +103,7 @@ def test_samples_that_it_has_learnt_are_left_out_for_all_and_that_is_said(wanted
         type(data)(data.task, (*data.samples, learnt), data.facts, data.notes), fitting_classifiers(["mine"], data.task)
     )
     assert {one.id for one in with_learnt.samples} == {one.id for one in data.samples}
-    assert "1 samples were left out" in with_learnt.notes[-1]
+    assert "1 sample was left out" in with_learnt.notes[-1]
     with pytest.raises(DataError, match="has learnt from"):
         unlearnt(type(data)(data.task, (learnt,), data.facts), fitting_classifiers(["mine"], data.task))
 

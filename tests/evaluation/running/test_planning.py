@@ -79,8 +79,8 @@ def test_a_short_draw_is_the_beginning_of_a_longer_one(toy, rows):
 
 
 def test_fewer_samples_than_asked_for_are_said(toy, rows):
-    assert "All 7 samples that there are were taken." in planned(rows).notes
-    assert "All 7 samples that there are were taken." not in planned(rows, evaluation=EvaluationSettings(limit=7)).notes
+    assert "All 7 samples that there are were drawn." in planned(rows).notes
+    assert "All 7 samples that there are were drawn." not in planned(rows, evaluation=EvaluationSettings(limit=7)).notes
 
 
 def test_samples_of_one_label_only_are_said_to_show_nothing(toy, home, rows):
