@@ -58,6 +58,7 @@ def train(
     from assistant.evaluation.tuning.source import known_place
     from assistant.finetuning.generators.checkpoints import last_checkpoint
     from assistant.finetuning.generators.training import Order, run_folder, train_generator
+    from assistant.generation.adapters import folder_of_new
 
     settings = how.settings()
     place = where.place(source)
@@ -67,7 +68,7 @@ def train(
         measured.append(_measured(known_place(check_forgetting, where.data), check_forgetting))
     first, *others = _rows(place, also or (), rows, settings)
     order = Order(name, model, first, settings, resume, replace, tuple(others))
-    if resume and last_checkpoint(run_folder(name)) is None:
+    if resume and last_checkpoint(run_folder(name)) is None and not folder_of_new(name).exists():
         say(f"No checkpoint of '{name}' is here: it begins from the start.")
     with stop_signal() as stop:
         trained = train_generator(order, stop, say, Ticker().tell)
@@ -75,7 +76,7 @@ def train(
         say(how_to_go_on(["adapter", "train", source], name) + ("" if resume else " --resume"))
         raise typer.Exit(STOPPED)
     if not as_json:
-        compare_own = _again(name, model, _source_again(source), where.data, how.device)
+        compare_own = None if compare else _again(name, model, _source_again(source), where.data, how.device)
         show(_told(name, model, trained.record, str(trained.folder), compare_own))
     base = ModelSettings(model=model, device=how.device)
     gains = _gains(name, measured, where.data, base)
@@ -149,13 +150,14 @@ class Ticker:
 
 def ticker_line(progress: Progress) -> str:
     """Return how far a training is, on one line."""
+    if progress.state != "running":
+        return progress.sentence
     parts = [progress.sentence.rstrip(".")]
-    if progress.state == "running":
-        if progress.tokens_per_second is not None:
-            parts.append(f"{progress.tokens_per_second:,.0f} tokens/s")
-        if progress.seconds_left is not None:
-            parts.append(f"{duration(progress.seconds_left)} left")
-        parts.append(f"{progress.peak_mb:,.0f} MB")
+    if progress.tokens_per_second is not None:
+        parts.append(f"{progress.tokens_per_second:,.0f} tokens/s")
+    if progress.seconds_left is not None:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    parts.append(f"{progress.peak_mb:,.0f} MB")
     return ", ".join(parts)
 
 
@@ -172,7 +174,7 @@ def _again(name: str, model: str, source: str | None, data: str | None, device: 
     return shlex.join([*words, "--device", device] if device != ModelSettings.device else words)
 
 
-def _told(name: str, model: str, record: Mapping[str, Any], folder: str, compare: str) -> str:
+def _told(name: str, model: str, record: Mapping[str, Any], folder: str, compare: str | None) -> str:
     from assistant.finetuning.generators.card import adapter_option, beside
     from assistant.finetuning.generators.methods import find_method
 
@@ -187,5 +189,6 @@ def _told(name: str, model: str, record: Mapping[str, Any], folder: str, compare
         lines.append(f"Kept: the weights of step {best['step']:,}, validation loss {best['validation_loss']:.3f}.")
     option = adapter_option(name, find_method(record["settings"]["method"]))
     lines.append("Use it: " + (f"--model {folder}" if whole else beside(model, option)))
-    lines.append(f"Compare it with its base: {compare}")
+    if compare is not None:
+        lines.append(f"Compare it with its base: {compare}")
     return "\n".join(lines)

@@ -106,10 +106,26 @@ def test_a_comparison_after_training_that_is_stopped_says_how_to_go_on_and_none_
     if form:
         assert (json.loads(out)["name"], json.loads(out)["compared"]) == ("mine", [])
     else:
-        assert out.endswith(f"Compare it with its base: {own}\n")
+        assert "Compare it with its base" not in out  # that is what was begun
     code, out, err = shotwise(*own.split()[1:], "--limit", "4", "--json")
     assert code == 0, err
     assert json.loads(out)["source"] == "reviews"
+
+
+def test_going_on_with_what_is_finished_says_that_it_is(shotwise):
+    assert shotwise(*TRAIN)[0] == 0
+    code, out, err = shotwise(*TRAIN, "--resume")
+    assert (code, out) == (2, "")
+    assert "'mine' is finished: there is nothing to go on with." in err
+    assert "it begins from the start" not in err
+
+
+def test_what_is_no_adapter_is_not_shown_as_one(shotwise, home):
+    (home / "adapters/judge").mkdir(parents=True)
+    code, out, err = shotwise("adapter", "show", "judge")
+    assert (code, out) == (2, "")
+    assert "is not an adapter" in err
+    assert "shotwise classifier list" in err
 
 
 @pytest.mark.slow
@@ -125,7 +141,7 @@ def test_an_encoder_decoder_learns_to_summarise_and_is_compared_by_rouge(shotwis
         "--evaluate-every", "45",
     )  # fmt: skip
     assert code == 0, err
-    assert f"shotwise adapter compare talk {file} --model {model}" in out
+    assert out.endswith(f"Compare it with its base: shotwise adapter compare talk {file} --model {model}\n")
     code, out, err = shotwise(
         "adapter", "compare", "talk", str(file), "--model", model, "--max-new-tokens", "24", "--json"
     )
@@ -197,4 +213,4 @@ def test_the_line_of_progress_has_speed_time_and_memory():
         )
     )
     assert line == "Step 3 of 9: loss 1.200, 1,234 tokens/s, 42 s left, 812 MB"
-    assert ticker_line(Progress("done", "Saved in x.", peak_mb=812)) == "Saved in x"
+    assert ticker_line(Progress("done", "Saved in x.", peak_mb=812)) == "Saved in x."

@@ -40,6 +40,7 @@ from assistant.generation.loading import DEMO, Base, load_base
 from assistant.settings import ModelSettings
 
 MODEL_FILE = "config.json"
+_OTHERS = "See: shotwise adapter list; shotwise classifier list and shotwise encoder list know the others."
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def find_tuned(name: str) -> Entry:
     if os.sep not in name and (folder / MODEL_FILE).is_file() and _is_made_here(folder):
         return _entry(name, folder)
     folder = find_adapter(name)
+    if not (folder / CONFIG_FILE).is_file():
+        raise AdapterError(f"The folder '{folder}' is not an adapter: it has no {CONFIG_FILE}.", _OTHERS)
     return _entry(folder.resolve().name if os.sep in name else name, folder)
 
 

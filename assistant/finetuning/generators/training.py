@@ -143,6 +143,11 @@ def _check_free(order: Order) -> None:
     ours = (out / CONFIG_FILE).is_file() or bool(read_record(out))
     if not (ours or (out.is_dir() and not any(out.iterdir()))):
         raise TrainingError(f"There is something else named '{order.name}' in {out.parent}.", "Choose another --name.")
+    if order.resume and not order.replace and last_checkpoint(run_folder(order.name)) is None:
+        raise TrainingError(
+            f"'{order.name}' is finished: there is nothing to go on with.",
+            "Choose another --name, or say --replace to train it anew.",
+        )
     if not order.replace:
         raise TrainingError(
             f"There is already something named '{order.name}' in {out.parent}.",
