@@ -211,7 +211,8 @@ class _Pair:
     ) -> _Pair:
         shared = tuple(sample for sample in scores[baseline] if sample in scores[other])
         both = [[scores[name][sample] for sample in shared] for name in (baseline, other)]
-        a, b = (seed_table(one, _shared_seeds(both)) for one in both)
+        seeds = _shared_seeds(both)
+        a, b = (seed_table(one, seeds) for one in both)
         names = tuple((groups or {}).get(sample, "") for sample in shared)
         clustered = group_codes(len(names), names)[1] < len(names)
         # What is tested are the means over the seeds: they may be shares where every single score is right or wrong.
