@@ -50,9 +50,10 @@ from assistant.evaluation.training.scoring import held_out_outcomes  # noqa: E40
 from assistant.finetuning.classifiers.methods import FEATURE_BASED, METHODS  # noqa: E402
 from assistant.finetuning.classifiers.saved import delete_classifier, open_classifier  # noqa: E402
 from assistant.finetuning.classifiers.settings import ClassifierSettings  # noqa: E402
-from assistant.finetuning.classifiers.training import Paused, train_classifier, work_folder  # noqa: E402
+from assistant.finetuning.classifiers.training import Paused, stopped_training, train_classifier  # noqa: E402
 from assistant.finetuning.encoders.settings import EncoderTraining  # noqa: E402
 from assistant.finetuning.encoders.training import encoder_names, train_encoder  # noqa: E402
+from assistant.finetuning.encoders.training import stopped_training as stopped_encoder  # noqa: E402
 from assistant.generation.loading import load_chat_model  # noqa: E402
 from assistant.settings import ModelSettings  # noqa: E402
 
@@ -169,7 +170,7 @@ def run_cell(cell: Cell, asked: argparse.Namespace, stop: threading.Event) -> bo
         dtype=asked.dtype,
         attention_dropout=ATTENTION_DROPOUT.get(cell.data),
     )
-    begun = work_folder(cell.name).joinpath("plan.json").is_file()
+    begun = stopped_training(cell.name) is not None
     trained = trained_already(cell.name) or train_classifier(
         parts.training_rows(), settings, cell.name, resume=begun, stop=stop, tell=Lines(cell.name)
     )
@@ -199,7 +200,7 @@ def run_encoder(cell: Cell, asked: argparse.Namespace, stop: threading.Event) ->
     parts = parts_of(name, asked)["test"]
     settings = EncoderTraining(encoder=asked.encoder, device=asked.device, passes=asked.epochs or 3)
     began = time.monotonic()
-    begun = paths.runs().joinpath("encoders", cell.name, "plan.json").is_file()
+    begun = stopped_encoder(cell.name) is not None
     if cell.name not in encoder_names():
         trained = train_encoder(
             parts.training_rows(), settings, cell.name, resume=begun, stop=stop, tell=Lines(cell.name)

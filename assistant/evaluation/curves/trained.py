@@ -18,7 +18,7 @@ from assistant.evaluation.curves.settings import kept_aside, planned_steps
 from assistant.finetuning.classifiers.rows import TrainingRows
 from assistant.finetuning.classifiers.saved import CARD, SavedClassifier, open_classifier
 from assistant.finetuning.classifiers.settings import ClassifierSettings
-from assistant.finetuning.classifiers.training import Paused, train_classifier, work_folder
+from assistant.finetuning.classifiers.training import Paused, stopped_training, train_classifier, work_folder
 from assistant.finetuning.generators.adapter_record import TrainingData, read_record
 from assistant.finetuning.generators.adapting import quiet_libraries
 from assistant.finetuning.generators.checkpoints import last_checkpoint
@@ -156,7 +156,7 @@ def _learnt(cell: Cell, experiment: Experiment, name: str, stop: Event, tell: Te
             _training_rows(cell, experiment),
             classifier_settings(cell, experiment),
             name,
-            resume=(work_folder(name) / "plan.json").is_file(),
+            resume=stopped_training(name) is not None,
             stop=stop,
             tell=lambda now: tell(now.sentence),
         )
