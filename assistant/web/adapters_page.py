@@ -17,7 +17,7 @@ from assistant.web.markup import notes, problem
 from assistant.web.run_state import RunState
 from assistant.web.samples_view import PICKING
 from assistant.web.service import Service
-from assistant.web.settings_panel import Updates
+from assistant.web.settings_panel import LAST_CHOICE, Updates
 
 KIND = "adapter"
 _LOOK_S = 1.5
@@ -283,8 +283,7 @@ def _wire_form(page: AdaptersPage) -> None:
     def told(*values: Any) -> str:
         return notes([forms.about_training(form_of(values))])
 
-    # What is chosen while an earlier choice is still followed must not be dropped, as Gradio does by itself.
-    last: dict[str, Any] = {"trigger_mode": "always_last", **_QUIET}
+    last = LAST_CHOICE | _QUIET
     fields["data_set"].input(data, fields["data_set"], [fields[one] for one in ("path", "task", "data_dir")], **last)
     fields["method"].input(
         method,

@@ -14,7 +14,7 @@ from assistant.records import Answer
 from assistant.web import cards, content, controls, prompt_view, welcome
 from assistant.web.markup import BROKEN, problem
 from assistant.web.service import Service, Waiting
-from assistant.web.settings_panel import Panel, Updates, merged
+from assistant.web.settings_panel import LAST_CHOICE, Panel, Updates, merged
 
 if TYPE_CHECKING:
     from assistant.answering import Request
@@ -297,10 +297,10 @@ def _wire_rest(page: ChatPage) -> None:
 
     page.chatbot.undo(undo, page.chatbot, [page.chatbot, page.box, page.strip, page.compare, *page.evidence], **quiet)
     page.chatbot.clear(clear, None, [page.strip, page.compare, page.box, *page.evidence], **quiet)
-    page.chosen.input(look, page.chosen, [page.demonstrations, page.prompt], trigger_mode="always_last", **quiet)
+    page.chosen.input(look, page.chosen, [page.demonstrations, page.prompt], **LAST_CHOICE, **quiet)
     page.box.stop(stop, None, None, **quiet)
     chosen = [page.strategy, page.panel.task]
-    page.strategy.input(choose, chosen, [page.strategy, *page.panel.outputs], trigger_mode="always_last", **quiet)
+    page.strategy.input(choose, chosen, [page.strategy, *page.panel.outputs], **LAST_CHOICE, **quiet)
 
 
 def _examples(task: str) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from assistant.settings import NO_ADAPTER
 from assistant.web import compare_view, content, controls
 from assistant.web.markup import BROKEN, problem
 from assistant.web.service import Service, Waiting
-from assistant.web.settings_panel import Panel, Updates
+from assistant.web.settings_panel import LAST_CHOICE, Panel, Updates
 
 PRIVATE = "private"
 COLUMNS = (2, 4)
@@ -195,7 +195,7 @@ def wire(page: ComparePage) -> None:
         page.for_adapters,
         [page.panel.task, page.strategies, page.adapters],
         [page.strategies, *page.panel.outputs],
-        trigger_mode="always_last",
+        **LAST_CHOICE,
         **quiet,
     )
     page.box.stop(stop, None, None, **quiet)

@@ -11,7 +11,7 @@ from assistant.errors import ShotwiseError
 from assistant.web import evaluation_form as forms
 from assistant.web.evaluation_form import Form
 from assistant.web.markup import notes, problem
-from assistant.web.settings_panel import Updates
+from assistant.web.settings_panel import LAST_CHOICE, Updates
 
 PRIVATE = "private"
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": PRIVATE}
@@ -171,8 +171,7 @@ def wire(panel: FormPanel, pace: Any) -> None:
         return _cost(panel.form(values), pace())
 
     followers = [fields[name] for name in _FIELDS]
-    # What is chosen while an earlier choice is still followed must not be dropped, as Gradio does by itself.
-    last: dict[str, Any] = {"trigger_mode": "always_last", **_QUIET}
+    last = LAST_CHOICE | _QUIET
     data = [fields[name].input for name in ("source", "built_in", "public")]
     gr.on(data, follow, panel.inputs, [*followers, panel.about], **last)
     fields["task"].input(follow_task, panel.inputs, followers, **last)

@@ -12,7 +12,7 @@ from assistant.web import adapter_choice, adapters_page, chat_page, compare_page
 from assistant.web.adapters_door import AdaptersDoor, wire_adapters, wire_with_base
 from assistant.web.header import header_html
 from assistant.web.service import Service
-from assistant.web.settings_panel import Panel, Updates, build_settings, build_task, merged
+from assistant.web.settings_panel import LAST_CHOICE, Panel, Updates, build_settings, build_task, merged
 
 PRIVATE = "private"
 FIRST_TASK = "chat"
@@ -84,8 +84,6 @@ def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.Com
         return panel.for_strategies(task, strategies if tab == "compare" else [strategy])
 
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": PRIVATE}
-    # What is chosen while an earlier choice is still followed must not be dropped, as Gradio does by itself.
-    followed: dict[str, Any] = {"trigger_mode": "always_last", **hidden}
     # Greyed out last, by what is chosen then: the person may have chosen another strategy meanwhile.
     greyed: dict[str, Any] = {
         "fn": grey,
@@ -93,7 +91,7 @@ def _wire_task(panel: Panel, chat: chat_page.ChatPage, compare: compare_page.Com
         "outputs": panel.outputs,
     }
     panel.task.input(
-        choose, [panel.task, chat.strategy], [*panel.outputs, *chat.task_outputs], **followed
+        choose, [panel.task, chat.strategy], [*panel.outputs, *chat.task_outputs], **LAST_CHOICE, **hidden
     ).then(**greyed, **hidden)  # fmt: skip
     # A starter changes the task too, without anybody touching the dropdown.
     panel.task.change(
@@ -121,7 +119,7 @@ def _wire_tabs(
     tabs["chat"].select(to_chat, [panel.task, chat.strategy], outputs, **quiet)
     tabs["compare"].select(to_compare, [panel.task, compare.strategies], outputs, **quiet)
     compare.strategies.input(
-        panel.for_strategies, [panel.task, compare.strategies], panel.outputs, trigger_mode="always_last", **quiet
+        panel.for_strategies, [panel.task, compare.strategies], panel.outputs, **LAST_CHOICE, **quiet
     )
 
 
@@ -171,7 +169,7 @@ def _wire_clocks(tabs: list[Any], clocks: dict[str, Any], carrier: Any) -> None:
         carrier,
         list(clocks.values()),
         js=OPEN_TAB,
-        trigger_mode="always_last",
+        **LAST_CHOICE,
         **_QUIET,
     )
 

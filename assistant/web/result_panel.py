@@ -15,7 +15,7 @@ from assistant.web.markup import problem
 from assistant.web.opened_run import Choice, OpenedRun, RunShelf
 from assistant.web.run_files import downloads_html
 from assistant.web.run_plots import plots_html
-from assistant.web.settings_panel import Updates
+from assistant.web.settings_panel import LAST_CHOICE, Updates
 
 PRIVATE = "private"
 KINDS = [
@@ -192,7 +192,7 @@ def wire(panel: ResultPanel) -> None:
         return {panel.at: page, panel.flipped: panel.differing(panel.shelf.open(name), name, one, other, page)}
 
     inputs = [panel.name, panel.row, panel.kind]
-    last: dict[str, Any] = {"trigger_mode": "always_last", **_QUIET}
+    last = LAST_CHOICE | _QUIET
     gr.on([panel.row.input, panel.kind.input], told(choose_row), inputs, answers, **last)
     for source in (panel.confusion, panel.samples):
         source.pick(told(pick), [*inputs, panel.choice], answers, **_QUIET)

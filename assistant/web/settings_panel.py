@@ -13,6 +13,8 @@ from assistant.settings import RetrievalSettings, SamplingSettings
 from assistant.web import controls
 
 Updates = dict[Any, Any]
+LAST_CHOICE: dict[str, Any] = {"trigger_mode": "always_last"}
+"""What is chosen while an earlier choice is still followed must not be dropped, as Gradio does by itself."""
 
 
 @dataclass
